@@ -1,0 +1,97 @@
+/**
+ * The coalescer: callers ask for one thing, the far side is asked for many at once.
+ *
+ * What is asked for in one turn of the event loop goes out as one batch; while `maxInFlight` batches are
+ * out, what comes waits, so that batches grow exactly when the far side is busy. The same piece of code
+ * stands in front of every hot RPC and of the statements of every store.
+ */
+import { Failure, internal, resourceExhausted } from "./errors.js";
+
+export interface CoalesceOptions<Item, Answer> {
+  /** What is gathered, for messages and metrics. */
+  name: string;
+  /** Settles a whole batch: one answer or Failure for each item, in order. What it throws, all get. */
+  send(items: Item[]): Promise<(Answer | Failure)[]>;
+  /** Items of one batch with equal keys are sent once and share the answer. Only for reads. */
+  key?(item: Item): string | number;
+  maxItems?: number;
+  maxInFlight?: number;
+  /** Items that may wait; one more is refused early instead of answered late. */
+  maxWaiting?: number;
+  /** Told the size of each batch. */
+  observe?(items: number): void;
+}
+
+interface Waiting<Item, Answer> {
+  item: Item;
+  resolve(answer: Answer): void;
+  reject(error: unknown): void;
+}
+
+export function coalesce<Item, Answer>(
+  options: CoalesceOptions<Item, Answer>,
+): (item: Item) => Promise<Answer> {
+  const { name, send, key, observe } = options;
+  const { maxItems = 500, maxInFlight = 2, maxWaiting = 20_000 } = options;
+  let waiting: Waiting<Item, Answer>[] = [];
+  let inFlight = 0;
+  let scheduled = false;
+
+  function schedule(): void {
+    if (scheduled || waiting.length === 0 || inFlight >= maxInFlight) return;
+    scheduled = true;
+    setImmediate(() => {
+      scheduled = false;
+      const batch = waiting.length <= maxItems ? waiting : waiting.slice(0, maxItems);
+      waiting = waiting.length <= maxItems ? [] : waiting.slice(maxItems);
+      inFlight += 1;
+      void dispatch(batch).finally(() => {
+        inFlight -= 1;
+        schedule();
+      });
+      schedule();
+    });
+  }
+
+  async function dispatch(batch: Waiting<Item, Answer>[]): Promise<void> {
+    const groups = key ? byKey(batch, key) : batch.map((one) => [one]);
+    observe?.(groups.length);
+    try {
+      const answers = await send(groups.map(([first]) => (first as Waiting<Item, Answer>).item));
+      groups.forEach((group, index) => {
+        const answer = index < answers.length ? (answers[index] as Answer | Failure) : internal();
+        for (const one of group) {
+          if (answer instanceof Failure) one.reject(answer);
+          else one.resolve(answer);
+        }
+      });
+    } catch (error) {
+      for (const one of batch) one.reject(error);
+    }
+  }
+
+  return (item) =>
+    new Promise<Answer>((resolve, reject) => {
+      if (waiting.length >= maxWaiting) {
+        reject(
+          resourceExhausted("QUEUE_FULL", `Too many are waiting for ${name}; try again soon.`),
+        );
+        return;
+      }
+      waiting.push({ item, resolve, reject });
+      schedule();
+    });
+}
+
+function byKey<Item, Answer>(
+  batch: Waiting<Item, Answer>[],
+  key: (item: Item) => string | number,
+): Waiting<Item, Answer>[][] {
+  const groups = new Map<string | number, Waiting<Item, Answer>[]>();
+  for (const one of batch) {
+    const group = groups.get(key(one.item));
+    if (group) group.push(one);
+    else groups.set(key(one.item), [one]);
+  }
+  return [...groups.values()];
+}

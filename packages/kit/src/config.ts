@@ -1,0 +1,146 @@
+/**
+ * Configuration: each program's settings are one table of environment variables, read once at the start.
+ * All faults are reported together, by name and never by value. docs/configuration.md is made from the
+ * same tables.
+ */
+import { inspect } from "node:util";
+import * as z from "zod";
+
+/** A value that never shows itself in logs, errors or JSON. */
+export class Secret {
+  readonly #value: string;
+  constructor(value: string) {
+    this.#value = value;
+  }
+  reveal(): string {
+    return this.#value;
+  }
+  toString(): string {
+    return "***";
+  }
+  toJSON(): string {
+    return "***";
+  }
+  [inspect.custom](): string {
+    return "***";
+  }
+}
+
+export interface Setting<Value = unknown> {
+  /** The environment variable. */
+  name: string;
+  type: z.ZodType<Value>;
+  /** One sentence for docs/configuration.md. */
+  doc: string;
+}
+
+export function setting<Value>(name: string, type: z.ZodType<Value>, doc: string): Setting<Value> {
+  return { name, type, doc };
+}
+
+export type Settings = Record<string, Setting>;
+export type ConfigOf<S extends Settings> = {
+  [K in keyof S]: S[K] extends Setting<infer Value> ? Value : never;
+};
+
+/** The environment does not fit the settings; `message` lists every fault. */
+export class ConfigError extends Error {}
+
+export function readConfig<S extends Settings>(
+  settings: S,
+  env: NodeJS.ProcessEnv = process.env,
+): ConfigOf<S> {
+  const faults: string[] = [];
+  const config: Record<string, unknown> = {};
+  for (const [key, { name, type }] of Object.entries(settings)) {
+    const parsed = type.safeParse(env[name] === "" ? undefined : env[name]);
+    if (parsed.success) config[key] = parsed.data;
+    else if (env[name] === undefined) faults.push(`${name} is missing`);
+    else faults.push(`${name}: ${parsed.error.issues.map((issue) => issue.message).join("; ")}`);
+  }
+  if (faults.length > 0) throw new ConfigError(`Bad configuration:\n  ${faults.join("\n  ")}`);
+  return config as ConfigOf<S>;
+}
+
+/** A whole number within bounds, written in decimal. */
+export const integer = (min: number, max: number): z.ZodType<number> =>
+  z
+    .string()
+    .regex(/^\d{1,15}$/, `must be a whole number from ${min} to ${max}`)
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, `must be from ${min} to ${max}`);
+
+/** A setting that may be left out. */
+export const optional = <Value>(type: z.ZodType<Value>, fallback: Value): z.ZodType<Value> =>
+  type.optional().transform((value) => value ?? fallback) as z.ZodType<Value>;
+
+export const port = (fallback: number): z.ZodType<number> => optional(integer(0, 65_535), fallback);
+
+export const choice = <const Names extends readonly [string, ...string[]]>(
+  names: Names,
+): z.ZodType<Names[number]> => z.enum(names, `must be one of ${names.join(", ")}`);
+
+/** Words with commas between them. */
+export const list = (): z.ZodType<string[]> =>
+  z
+    .string()
+    .optional()
+    .transform((value) =>
+      (value ?? "")
+        .split(",")
+        .map((word) => word.trim())
+        .filter(Boolean),
+    );
+
+/** A database's URL; it may hold a password. */
+export const databaseUrl = (...schemes: string[]): z.ZodType<Secret> =>
+  z
+    .string()
+    .refine(
+      (value) => URL.canParse(value) && schemes.includes(new URL(value).protocol),
+      `must be a URL that starts with ${schemes.map((scheme) => `${scheme}//`).join(" or ")}`,
+    )
+    .transform((value) => new Secret(value));
+
+export const postgresUrl = (): z.ZodType<Secret> => databaseUrl("postgres:", "postgresql:");
+
+/** The settings that every program has, under its own prefix. */
+export function commonSettings(program: string) {
+  const prefix = program.toUpperCase();
+  return {
+    host: setting(
+      `${prefix}_HOST`,
+      optional(z.string(), "127.0.0.1"),
+      "The address that its servers listen on.",
+    ),
+    port: setting(`${prefix}_PORT`, port(0), "The port of its server; 0 takes any free one."),
+    httpPort: setting(
+      `${prefix}_HTTP_PORT`,
+      port(0),
+      "The port of /healthz and /metrics; 0 takes any free one.",
+    ),
+    advertisedHost: setting(
+      `${prefix}_ADVERTISED_HOST`,
+      z.string().optional(),
+      "The host under which others reach it, when that is not the one it listens on.",
+    ),
+    discoveryAddresses: setting(
+      "DISCOVERY_ADDRESSES",
+      list(),
+      "host:port of every discovery instance, with commas between; empty without discovery.",
+    ),
+    logLevel: setting(
+      "LOG_LEVEL",
+      optional(choice(["debug", "info", "warn", "error"]), "info"),
+      "The least severe log lines to write.",
+    ),
+  };
+}
+
+/** Where a neighbour is found: `discovery:///cart`, `dns:///cart:50051` or `host:port`. */
+export const target = (service: string) =>
+  setting(
+    `${service.toUpperCase()}_TARGET`,
+    optional(z.string(), `discovery:///${service}`),
+    `Where the ${service} service is found, as a gRPC target.`,
+  );

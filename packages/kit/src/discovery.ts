@@ -1,0 +1,140 @@
+/**
+ * The two sides of service discovery that live in every program: keeping oneself listed, and finding others.
+ *
+ * Discovery instances know nothing of each other. A program heartbeats to every one of them and watches all
+ * of them; what it sees is the union of their lists, and while none answers it goes on with what it last saw.
+ */
+import { setTimeout as pause } from "node:timers/promises";
+import { DiscoveryServiceService, type Instance } from "@piata/contracts/discovery";
+import type { Log } from "./log.js";
+import type { InstanceSource } from "./resolver.js";
+import { Channel } from "./rpc-client.js";
+
+const HEARTBEAT_MS = 700;
+const RETRY_MS_MAX = 1_000;
+
+type Listener = (instances: Instance[]) => void;
+
+export class DiscoveryWatcher implements InstanceSource {
+  readonly #channels: Channel[];
+  readonly #log: Log;
+  /** What each discovery instance said last; an entry stays when its discovery is gone. */
+  readonly #seen = new Map<Channel, Instance[]>();
+  readonly #alive = new Set<Channel>();
+  readonly #listeners = new Map<string, Set<Listener>>();
+  readonly #stop = new AbortController();
+  readonly #watching: Promise<void>[];
+
+  constructor(addresses: string[], caller: string, log: Log) {
+    this.#log = log;
+    this.#channels = addresses.map(
+      (target) => new Channel({ service: "discovery", target, caller }),
+    );
+    this.#watching = this.#channels.map((channel) => this.#watch(channel));
+  }
+
+  /** Where a service is now. */
+  instances(service: string): Instance[] {
+    const lists = this.#alive.size > 0 ? [...this.#alive] : this.#channels;
+    const found = new Map<string, Instance>();
+    for (const channel of lists) {
+      for (const instance of this.#seen.get(channel) ?? []) {
+        if (instance.service === service) found.set(instance.id, instance);
+      }
+    }
+    return [...found.values()];
+  }
+
+  /** Calls the listener soon, and again whenever something changes. Returns how to end that. */
+  subscribe(service: string, listener: Listener): () => void {
+    const listeners = this.#listeners.get(service) ?? new Set();
+    this.#listeners.set(service, listeners.add(listener));
+    setImmediate(() => listeners.has(listener) && listener(this.instances(service)));
+    return () => listeners.delete(listener);
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    for (const channel of this.#channels) channel.close();
+    await Promise.all(this.#watching);
+  }
+
+  async #watch(channel: Channel): Promise<void> {
+    const { signal } = this.#stop;
+    let retryMs = 50;
+    while (!signal.aborted) {
+      try {
+        for await (const { instances, settled } of channel
+          .client(DiscoveryServiceService)
+          .watch({})) {
+          // A discovery that has just started has not heard from everyone: it only adds.
+          const kept = settled ? [] : (this.#seen.get(channel) ?? []);
+          const ids = new Set(instances.map(({ id }) => id));
+          this.#seen.set(channel, [...instances, ...kept.filter(({ id }) => !ids.has(id))]);
+          this.#alive.add(channel);
+          retryMs = 50;
+          this.#tell();
+        }
+      } catch (error) {
+        if (!signal.aborted && this.#alive.has(channel)) {
+          this.#log.warn({ reason: (error as Error).message }, "lost a discovery instance");
+        }
+      }
+      this.#alive.delete(channel);
+      await pause(retryMs, undefined, { signal }).catch(() => undefined);
+      retryMs = Math.min(retryMs * 2, RETRY_MS_MAX);
+    }
+  }
+
+  #tell(): void {
+    for (const [service, listeners] of this.#listeners) {
+      const instances = this.instances(service);
+      for (const listener of listeners) listener(instances);
+    }
+  }
+}
+
+/** Keeps an instance listed with every discovery instance until `withdraw`. */
+export class Registration {
+  readonly #instance: Instance;
+  readonly #channels: Channel[];
+  readonly #stop = new AbortController();
+  readonly #beating: Promise<void>[];
+
+  constructor(addresses: string[], instance: Instance) {
+    this.#instance = instance;
+    this.#channels = addresses.map(
+      (target) => new Channel({ service: "discovery", target, caller: instance.service }),
+    );
+    this.#beating = this.#channels.map((channel) => this.#beat(channel));
+  }
+
+  async withdraw(): Promise<void> {
+    this.#stop.abort();
+    await Promise.all(this.#beating);
+    const instanceId = this.#instance.id;
+    await Promise.allSettled(
+      this.#channels.map(async (channel) => {
+        const rpc = channel.client(DiscoveryServiceService);
+        await rpc.withdraw({ instanceId }, { deadlineMs: Date.now() + 500 });
+      }),
+    );
+    for (const channel of this.#channels) channel.close();
+  }
+
+  async #beat(channel: Channel): Promise<void> {
+    const { signal } = this.#stop;
+    const rpc = channel.client(DiscoveryServiceService);
+    while (!signal.aborted) {
+      const deadlineMs = Date.now() + HEARTBEAT_MS;
+      const said = rpc.heartbeat({ instance: this.#instance }, { deadlineMs });
+      // A discovery that is away misses a heartbeat; the next one lists the instance again.
+      const heard = await said.then(
+        () => true,
+        () => false,
+      );
+      const pauseMs = heard ? HEARTBEAT_MS : HEARTBEAT_MS / 4;
+      await pause(pauseMs, undefined, { signal }).catch(() => undefined);
+    }
+  }
+}

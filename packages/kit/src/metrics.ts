@@ -1,0 +1,40 @@
+/** What every program counts, in Prometheus' terms. */
+import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
+
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const ITEMS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
+
+export class Metrics {
+  readonly registry = new Registry();
+  /** Calls and requests answered, by method and code. */
+  readonly answered = new Counter({
+    name: "piata_answered_total",
+    help: "Calls and requests answered.",
+    labelNames: ["method", "code"],
+    registers: [this.registry],
+  });
+  readonly seconds = new Histogram({
+    name: "piata_answer_seconds",
+    help: "How long an answer took.",
+    labelNames: ["method"],
+    buckets: SECONDS,
+    registers: [this.registry],
+  });
+  readonly batchItems = new Histogram({
+    name: "piata_batch_items",
+    help: "Items per batch that the coalescer sent.",
+    labelNames: ["batch"],
+    buckets: ITEMS,
+    registers: [this.registry],
+  });
+
+  constructor(program: string) {
+    this.registry.setDefaultLabels({ program });
+    collectDefaultMetrics({ register: this.registry });
+  }
+
+  answer(method: string, code: string, startMs: number): void {
+    this.answered.inc({ method, code });
+    this.seconds.observe({ method }, (performance.now() - startMs) / 1000);
+  }
+}

@@ -1,0 +1,133 @@
+/** PostgreSQL: named statements on pipelined connections, transactions, errors as Failures. */
+import pg from "pg";
+import type { Secret } from "./config.js";
+import { type Failure, unavailable } from "./errors.js";
+
+/** A statement that is parsed once per connection and then called by its name. */
+export interface Statement {
+  name: string;
+  text: string;
+}
+
+export const statement = (name: string, text: string): Statement => ({ name, text });
+
+/** Something that runs statements: the database, or one transaction in it. */
+export interface Queries {
+  /** The rows that a statement returns. Throws UNAVAILABLE / DATABASE_UNREACHABLE. */
+  rows<Row>(sql: Statement, values?: unknown[]): Promise<Row[]>;
+}
+
+const INT8 = 20;
+const DEADLOCK = "40P01";
+const TRIES_MAX = 3;
+
+// A bigint column holds amounts of at most 2^53 - 1, so that a number reads it exactly.
+function parseInt8(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value)) throw new RangeError(`${text} is not a safe integer`);
+  return value;
+}
+
+export interface DatabaseOptions {
+  /** Shown in pg_stat_activity. */
+  program: string;
+  /** Connections at most. */
+  connectionsMax?: number;
+}
+
+export class Database implements Queries {
+  readonly pool: pg.Pool;
+
+  constructor(url: Secret, { program, connectionsMax = 8 }: DatabaseOptions) {
+    this.pool = new pg.Pool({
+      connectionString: url.reveal(),
+      application_name: program,
+      max: connectionsMax,
+      connectionTimeoutMillis: 5_000,
+      statement_timeout: 10_000,
+      pipeline: true,
+      types: {
+        getTypeParser: ((oid: number, format: "text" | "binary") =>
+          oid === INT8 ? parseInt8 : pg.types.getTypeParser(oid, format as "text")) as never,
+      },
+    } as pg.PoolConfig);
+    // An idle connection that breaks is replaced when the next one is needed.
+    this.pool.on("error", () => undefined);
+  }
+
+  async rows<Row>(sql: Statement, values: unknown[] = []): Promise<Row[]> {
+    try {
+      return (await this.pool.query({ ...sql, values })).rows as Row[];
+    } catch (error) {
+      throw translated(error);
+    }
+  }
+
+  /** Commits what `work` did, or nothing of it. Runs it again when it lost a deadlock. */
+  async transaction<Result>(work: (tx: Queries) => Promise<Result>): Promise<Result> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await this.#attempt(work);
+      } catch (error) {
+        if ((error as { code?: string }).code !== DEADLOCK || tries === TRIES_MAX) throw error;
+      }
+    }
+  }
+
+  async #attempt<Result>(work: (tx: Queries) => Promise<Result>): Promise<Result> {
+    const client = await this.pool.connect().catch((error) => {
+      throw translated(error);
+    });
+    let broken = false;
+    try {
+      // On a pipelined connection BEGIN costs no round trip: the first statement goes out behind it.
+      const begun = client.query("begin");
+      const result = work({
+        rows: async <Row>(sql: Statement, values: unknown[] = []) =>
+          (await client.query({ ...sql, values })).rows as Row[],
+      });
+      await Promise.all([begun, result]);
+      await client.query("commit");
+      return await result;
+    } catch (error) {
+      await client.query("rollback").catch(() => {
+        broken = true;
+      });
+      throw translated(error);
+    } finally {
+      client.release(broken);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.pool.end();
+  }
+}
+
+// Class 08 is a broken connection, 57P a server that shuts down or starts up, 53 one that is full.
+const UNREACHABLE = /^(08|57P0|53)/;
+const NETWORK = new Set([
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EPIPE",
+  "ETIMEDOUT",
+  "ENOTFOUND",
+  "ENOENT",
+]);
+const DRIVER = /connection (terminated|timeout|error)|timeout exceeded when trying to connect/i;
+
+function translated(error: unknown): unknown {
+  const { code, message } = error as { code?: string; message?: string };
+  const away =
+    (code && (UNREACHABLE.test(code) || NETWORK.has(code))) || (message && DRIVER.test(message));
+  return away ? databaseAway() : error;
+}
+
+const databaseAway = (): Failure =>
+  unavailable("DATABASE_UNREACHABLE", "The database is not reachable now; try again soon.");
+
+/** True when a statement broke the unique constraint of that name. */
+export function violates(error: unknown, constraint: string): boolean {
+  const broken = error as { code?: string; constraint?: string };
+  return broken.code?.startsWith("23") === true && broken.constraint === constraint;
+}

@@ -1,0 +1,133 @@
+/** Calls to other services: one channel per target, plain functions per method, errors as Failures. */
+import {
+  type ChannelOptions,
+  Client,
+  credentials,
+  Metadata,
+  type MethodDefinition,
+  type ServiceError,
+} from "@grpc/grpc-js";
+import { fromServiceError } from "./errors.js";
+import { type InstanceSource, registerDiscoveryScheme, SOURCE_OPTION } from "./resolver.js";
+
+export interface CallOptions {
+  /** When the caller gives up, in ms since the epoch. */
+  deadlineMs: number;
+}
+
+export type Unary<Request, Response> = (
+  request: Request,
+  options: CallOptions,
+) => Promise<Response>;
+
+/** Messages as they come, until the far side ends the stream or the caller breaks off. Throws Failures. */
+export type ServerStream<Request, Response> = (request: Request) => AsyncIterable<Response>;
+
+// biome-ignore lint/suspicious/noExplicitAny: a definition of any method, whatever its messages.
+type AnyMethod = MethodDefinition<any, any>;
+
+/** The methods of a generated service definition, as functions. */
+export type RpcClient<Definition> = {
+  [Name in keyof Definition]: Definition[Name] extends {
+    requestSerialize: (value: infer Request) => Buffer;
+    responseDeserialize: (value: Buffer) => infer Response;
+    responseStream: infer Streams;
+  }
+    ? Streams extends true
+      ? ServerStream<Request, Response>
+      : Unary<Request, Response>
+    : never;
+};
+
+export interface ChannelTo {
+  /** The name of the service, for messages. */
+  service: string;
+  /** `discovery:///cart`, `dns:///cart:50051` or `host:port`. */
+  target: string;
+  /** Who calls. */
+  caller: string;
+  /** What `discovery:///` targets are looked up in. */
+  discovery?: InstanceSource | undefined;
+}
+
+const CHANNEL_OPTIONS: ChannelOptions = {
+  "grpc.service_config": JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
+  "grpc.keepalive_time_ms": 10_000,
+  "grpc.keepalive_timeout_ms": 3_000,
+  "grpc.initial_reconnect_backoff_ms": 100,
+  "grpc.max_reconnect_backoff_ms": 1_000,
+  "grpc.max_receive_message_length": 16 * 1024 * 1024,
+};
+
+export class Channel {
+  readonly #client: Client;
+  readonly #service: string;
+  readonly #metadata = new Metadata();
+
+  constructor({ service, target, caller, discovery }: ChannelTo) {
+    if (target.startsWith("discovery:")) registerDiscoveryScheme();
+    this.#service = service;
+    this.#metadata.set("x-caller", caller);
+    this.#client = new Client(target, credentials.createInsecure(), {
+      ...CHANNEL_OPTIONS,
+      ...(discovery && { [SOURCE_OPTION]: discovery }),
+    });
+  }
+
+  /** The methods of a service that is behind this channel. */
+  client<Definition extends object>(definition: Definition): RpcClient<Definition> {
+    const methods = Object.entries(definition as Record<string, AnyMethod>).map(
+      ([name, method]) => [
+        name,
+        method.responseStream ? this.#serverStream(method) : this.#unary(method),
+      ],
+    );
+    return Object.fromEntries(methods);
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  #unary(method: AnyMethod): Unary<unknown, unknown> {
+    const { path, requestSerialize, responseDeserialize } = method;
+    return (request, { deadlineMs }) =>
+      new Promise((resolve, reject) => {
+        this.#client.makeUnaryRequest(
+          path,
+          requestSerialize,
+          responseDeserialize,
+          request,
+          this.#metadata,
+          { deadline: deadlineMs },
+          (error, response) => {
+            if (error) reject(fromServiceError(error, this.#service));
+            else resolve(response);
+          },
+        );
+      });
+  }
+
+  #serverStream(method: AnyMethod): ServerStream<unknown, unknown> {
+    const { path, requestSerialize, responseDeserialize } = method;
+    const open = (request: unknown) =>
+      this.#client.makeServerStreamRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        request,
+        this.#metadata,
+      );
+    const service = this.#service;
+    return async function* stream(request) {
+      const call = open(request);
+      try {
+        for await (const message of call) yield message;
+      } catch (error) {
+        throw fromServiceError(error as ServiceError, service);
+      } finally {
+        call.cancel();
+      }
+    };
+  }
+}

@@ -1,0 +1,202 @@
+/** A NestJS gRPC server as every service runs it: one codec, health, one log line per call, Failures. */
+import "reflect-metadata";
+import {
+  Server,
+  ServerCredentials,
+  ServerInterceptingCall,
+  type ServerInterceptor,
+  status,
+} from "@grpc/grpc-js";
+import type { RpcExceptionFilter } from "@nestjs/common";
+import { type ArgumentsHost, Catch, Module, type Provider, type Type } from "@nestjs/common";
+import { NestFactory } from "@nestjs/core";
+import { ServerGrpc } from "@nestjs/microservices";
+import type { Status } from "@piata/contracts/rpc/status";
+import { HealthImplementation } from "grpc-health-check";
+import { type Observable, throwError } from "rxjs";
+import { Failure, fromStatus, internal, toServiceError } from "./errors.js";
+import type { Log } from "./log.js";
+import type { Metrics } from "./metrics.js";
+
+export interface RpcServerOptions {
+  host: string;
+  port: number;
+  log: Log;
+  metrics: Metrics;
+  /** Generated definitions, by full name: "piata.cart.v1.CartService". */
+  services: Record<string, object>;
+  /** Nest controllers whose @GrpcMethod handlers serve them. */
+  controllers: Type[];
+  providers: Provider[];
+}
+
+export interface RpcServer {
+  port: number;
+  /** Says NOT_SERVING to whoever asks for its health. */
+  drain(): void;
+  /** Finishes the calls there are, then closes; cuts them off after `timeoutMs`. */
+  close(timeoutMs: number): Promise<void>;
+}
+
+export async function startRpcServer(options: RpcServerOptions): Promise<RpcServer> {
+  const { host, port, log, controllers, providers, services } = options;
+  const names = ["", ...Object.keys(services)];
+  const health = new HealthImplementation(
+    Object.fromEntries(names.map((name) => [name, "SERVING" as const])),
+  );
+  const strategy = new PiataServer(options, health);
+
+  @Module({ controllers, providers })
+  class ServiceModule {}
+
+  const app = await NestFactory.createMicroservice(ServiceModule, { strategy, logger: false });
+  app.useGlobalFilters(new FailureFilter(log));
+  await app.listen();
+  log.info({ host, port: strategy.port || port }, "serving gRPC");
+  return {
+    port: strategy.port,
+    drain: () => {
+      for (const name of names) health.setStatus(name, "NOT_SERVING");
+    },
+    close: async (timeoutMs) => {
+      const cutOff = setTimeout(() => strategy.cutOff(), timeoutMs);
+      await app.close();
+      clearTimeout(cutOff);
+    },
+  };
+}
+
+/** Nest's gRPC transport with the codecs of the generated definitions and the port it really has. */
+class PiataServer extends ServerGrpc {
+  port = 0;
+  readonly #options: RpcServerOptions;
+  readonly #health: HealthImplementation;
+  #server: Server | undefined;
+
+  constructor(options: RpcServerOptions, health: HealthImplementation) {
+    const packages = Object.keys(options.services).map((name) =>
+      name.slice(0, name.lastIndexOf(".")),
+    );
+    super({
+      package: [...new Set(packages)],
+      packageDefinition: Object.fromEntries(
+        Object.entries(options.services).map(([name, methods]) => [name, inProtoCase(methods)]),
+      ),
+      gracefulShutdown: true,
+    });
+    this.#options = options;
+    this.#health = health;
+  }
+
+  override async createClient(): Promise<Server> {
+    const { host, port, log, metrics } = this.#options;
+    const server = new Server({
+      interceptors: [callLogger(log, metrics)],
+      "grpc.max_receive_message_length": 16 * 1024 * 1024,
+    });
+    this.port = await new Promise<number>((resolve, reject) => {
+      server.bindAsync(`${host}:${port}`, ServerCredentials.createInsecure(), (error, bound) =>
+        error ? reject(error) : resolve(bound),
+      );
+    });
+    this.#health.addToServer(server);
+    this.#server = server;
+    return server;
+  }
+
+  // Nest leaves a method without a handler out in silence; here it is found when the program starts.
+  override getMessageHandler(
+    ...[service, method, streaming, native]: Parameters<ServerGrpc["getMessageHandler"]>
+  ): ReturnType<ServerGrpc["getMessageHandler"]> {
+    const handler = super.getMessageHandler(service, method, streaming, native);
+    if (!handler) throw new Error(`${service}/${method} has no @GrpcMethod handler.`);
+    return handler;
+  }
+
+  cutOff(): void {
+    this.#server?.forceShutdown();
+  }
+}
+
+// Generated definitions name methods as TypeScript does, @GrpcMethod as the proto does.
+function inProtoCase(methods: object): object {
+  const cased = Object.entries(methods).map(([name, method]) => [
+    name.charAt(0).toUpperCase() + name.slice(1),
+    method,
+  ]);
+  return Object.fromEntries(cased);
+}
+
+/** The handlers that a service definition asks for; a controller `implements` it, so none is forgotten. */
+export type Handlers<Definition> = {
+  [Name in keyof Definition]: Definition[Name] extends {
+    requestSerialize: (value: infer Request) => Buffer;
+    responseDeserialize: (value: Buffer) => infer Response;
+    responseStream: infer Streams;
+  }
+    ? (request: Request) => Streams extends true ? Observable<Response> : Promise<Response>
+    : never;
+};
+
+/** What a handler throws becomes the error of its call. */
+@Catch()
+class FailureFilter implements RpcExceptionFilter {
+  readonly #log: Log;
+  constructor(log: Log) {
+    this.#log = log;
+  }
+  catch(error: unknown, _host: ArgumentsHost): Observable<never> {
+    if (!(error instanceof Failure)) this.#log.error({ err: error }, "a handler threw a bug");
+    return throwError(() => toServiceError(error instanceof Failure ? error : internal()));
+  }
+}
+
+interface Loggable {
+  context?: { traceId: string };
+  items?: { context?: { traceId: string } }[];
+  results?: { failure?: Status }[];
+}
+
+/** One line per call: method, code, reason, duration, caller, trace. Bodies are never logged. */
+function callLogger(log: Log, metrics: Metrics): ServerInterceptor {
+  return (method, call) => {
+    const start = performance.now();
+    const rpc = method.path.slice(1);
+    let caller: string | undefined;
+    let request: Loggable = {};
+    return new ServerInterceptingCall(call, {
+      start: (next) =>
+        next({
+          onReceiveMetadata: (metadata, proceed) => {
+            caller = metadata.get("x-caller")[0]?.toString();
+            proceed(metadata);
+          },
+          onReceiveMessage: (message: Loggable, proceed) => {
+            request = message;
+            proceed(message);
+          },
+        }),
+      sendMessage: (message: Loggable, next) => {
+        message.results?.forEach(({ failure }, index) => {
+          if (!failure) return;
+          const { code, reason } = fromStatus(failure);
+          const traceId = request.items?.[index]?.context?.traceId;
+          log.info({ rpc, caller, code, reason, traceId }, "item failed");
+        });
+        next(message);
+      },
+      sendStatus: (sent, next) => {
+        const code = status[sent.code ?? status.UNKNOWN];
+        metrics.answer(rpc, code, start);
+        if (!rpc.startsWith("grpc.health.")) {
+          const traceId = request.context?.traceId ?? request.items?.[0]?.context?.traceId;
+          const reason = sent.code === status.OK ? undefined : sent.details;
+          const durationMs = Math.round((performance.now() - start) * 100) / 100;
+          const items = request.items?.length;
+          log.info({ rpc, caller, code, reason, durationMs, items, traceId }, "call");
+        }
+        next(sent);
+      },
+    });
+  };
+}

@@ -1,0 +1,192 @@
+/** The life of a program: read the configuration, start, be found, drain, stop. */
+import { randomUUID } from "node:crypto";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Provider, Type } from "@nestjs/common";
+import {
+  ConfigError,
+  type ConfigOf,
+  type commonSettings,
+  readConfig,
+  type Settings,
+} from "./config.js";
+import { DiscoveryWatcher, Registration } from "./discovery.js";
+import { type Log, openLog } from "./log.js";
+import { Metrics } from "./metrics.js";
+import { Channel } from "./rpc-client.js";
+import { startRpcServer } from "./rpc-server.js";
+
+/** sysexits.h: the configuration is wrong, so starting again would not help. */
+const EX_CONFIG = 78;
+const DRAIN_MS = 300;
+const CLOSE_MS = 8_000;
+
+type Common = ReturnType<typeof commonSettings>;
+
+/** What a program serves. */
+export interface Serving {
+  services: Record<string, object>;
+  controllers: Type[];
+  providers: Provider[];
+}
+
+/** A program's own server, when it is not a gRPC one. */
+export interface OwnServer {
+  port: number;
+  drain(): void;
+  close(timeoutMs: number): Promise<void>;
+}
+
+/** What a program is given to start with. */
+export interface Program<S extends Settings> {
+  config: ConfigOf<S>;
+  log: Log;
+  metrics: Metrics;
+  /** A channel to a neighbour; closed at the end. */
+  connect(service: string, target: string): Channel;
+  /** What must be closed at the end, last first. */
+  onStop(close: () => Promise<void> | void): void;
+}
+
+/**
+ * Runs a program until SIGTERM or SIGINT, or until the launcher that started it is gone. Exits with 78
+ * and a list of faults when the configuration is wrong.
+ */
+export async function run<S extends Settings & Common>(
+  name: string,
+  settings: S,
+  start: (program: Program<S>) => Promise<Serving | OwnServer>,
+): Promise<void> {
+  const stops: (() => Promise<void> | void)[] = [];
+  try {
+    const config = readConfig(settings);
+    const common = config as ConfigOf<Common>;
+    const log = openLog(name, common.logLevel);
+    const stop = await launch({ name, config, common, log, stops }, start);
+    stopOnSignal(log, stop);
+  } catch (error) {
+    const text = error instanceof ConfigError ? error.message : (error as Error).stack;
+    process.stderr.write(`${name}: ${text}\n`);
+    process.exit(error instanceof ConfigError ? EX_CONFIG : 1);
+  }
+}
+
+interface Launch<S extends Settings> {
+  name: string;
+  config: ConfigOf<S>;
+  common: ConfigOf<Common>;
+  log: Log;
+  stops: (() => Promise<void> | void)[];
+}
+
+async function launch<S extends Settings & Common>(
+  { name, config, common, log, stops }: Launch<S>,
+  start: (program: Program<S>) => Promise<Serving | OwnServer>,
+): Promise<() => Promise<void>> {
+  const metrics = new Metrics(name);
+  const { host, port, httpPort, discoveryAddresses } = common;
+  let discovery: DiscoveryWatcher | undefined;
+  const connect = (service: string, target: string): Channel => {
+    if (target.startsWith("discovery:") && !discovery) {
+      if (discoveryAddresses.length === 0) {
+        throw new ConfigError(`DISCOVERY_ADDRESSES is missing, and ${target} needs it`);
+      }
+      discovery = new DiscoveryWatcher(discoveryAddresses, name, log);
+      stops.unshift(() => discovery?.close());
+    }
+    const channel = new Channel({ service, target, caller: name, discovery });
+    stops.push(() => channel.close());
+    return channel;
+  };
+
+  const started = await start({
+    config,
+    log,
+    metrics,
+    connect,
+    onStop: (close) => stops.push(close),
+  });
+  const server =
+    "services" in started
+      ? await startRpcServer({ host, port, log, metrics, ...started })
+      : started;
+  const http = await openHttp(host, httpPort, metrics);
+  const advertised = common.advertisedHost ?? host;
+  const address = `${advertised}:${server.port}`;
+  const httpAddress = `${advertised}:${http.port}`;
+  const registration = new Registration(name === "discovery" ? [] : discoveryAddresses, {
+    id: randomUUID(),
+    service: name,
+    address,
+    httpAddress,
+    version: process.env.npm_package_version ?? "",
+    startedAt: new Date(),
+  });
+  process.send?.({ type: "ready", address, httpAddress });
+
+  return async () => {
+    server.drain();
+    http.drain();
+    await registration.withdraw();
+    // Callers that were told in time have gone elsewhere by the end of this pause.
+    await new Promise((resolve) => setTimeout(resolve, DRAIN_MS));
+    await server.close(CLOSE_MS);
+    for (const close of stops.reverse()) await close();
+    await http.close();
+  };
+}
+
+interface HttpServer {
+  port: number;
+  drain(): void;
+  close(): Promise<void>;
+}
+
+/** /healthz for whoever asks whether it serves, /metrics for Prometheus. */
+async function openHttp(host: string, port: number, metrics: Metrics): Promise<HttpServer> {
+  let serving = true;
+  const server = createServer(async (request, response) => {
+    if (request.url === "/healthz") {
+      response.writeHead(serving ? 200 : 503, { "content-type": "application/json" });
+      response.end(JSON.stringify({ status: serving ? "SERVING" : "NOT_SERVING" }));
+    } else if (request.url === "/metrics") {
+      response.writeHead(200, { "content-type": metrics.registry.contentType });
+      response.end(await metrics.registry.metrics());
+    } else {
+      response.writeHead(404).end();
+    }
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject).listen(port, host, resolve);
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    drain: () => {
+      serving = false;
+    },
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function stopOnSignal(log: Log, stop: () => Promise<void>): void {
+  let stopping = false;
+  const end = (why: string) => async () => {
+    if (stopping) return;
+    stopping = true;
+    log.info({ why }, "stopping");
+    try {
+      await stop();
+      process.exit(0);
+    } catch (error) {
+      log.error({ err: error }, "did not stop cleanly");
+      process.exit(1);
+    }
+  };
+  process.on("SIGTERM", end("SIGTERM"));
+  process.on("SIGINT", end("SIGINT"));
+  process.on("disconnect", end("the launcher is gone"));
+}

@@ -1,0 +1,58 @@
+/** The checks that every boundary shares. Each throws the INVALID_ARGUMENT that names the field. */
+import { invalidArgument } from "./errors.js";
+
+const ID_MAX = 2 ** 31 - 1;
+
+/** An id: a whole number from 1 to 2^31 - 1. Throws INVALID_ARGUMENT / ID_INVALID. */
+export function checkedId(value: number, field: string): number {
+  if (!Number.isInteger(value) || value < 1 || value > ID_MAX) {
+    throw invalidArgument("ID_INVALID", `${field} must be a whole number from 1 to ${ID_MAX}.`, {
+      field,
+    });
+  }
+  return value;
+}
+
+export interface TextRule {
+  field: string;
+  reason: string;
+  lengthMin: number;
+  lengthMax: number;
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what the check is for.
+const CONTROL = /[\u0000-\u001f\u007f]/;
+
+/** Text with the space around it gone, in Unicode's composed form. Lengths are in code points. */
+export function checkedText(value: string, rule: TextRule): string {
+  const { field, reason, lengthMin, lengthMax } = rule;
+  const text = value.trim().normalize("NFC");
+  const length = [...text].length;
+  if (length < lengthMin || length > lengthMax || CONTROL.test(text)) {
+    throw invalidArgument(
+      reason,
+      `${field} must have ${lengthMin} to ${lengthMax} characters and no control characters.`,
+      { field },
+    );
+  }
+  return text;
+}
+
+/** A page's size and the id it goes on from. Throws INVALID_ARGUMENT / PAGE_INVALID. */
+export function checkedPage(pageSize: number, pageToken: string): { limit: number; from: number } {
+  if (!Number.isInteger(pageSize) || pageSize < 0 || pageSize > 100) {
+    throw invalidArgument("PAGE_INVALID", "The page size must be from 1 to 100.", {
+      field: "page_size",
+    });
+  }
+  const from = pageToken === "" ? 0 : Number(Buffer.from(pageToken, "base64url").toString());
+  if (!Number.isInteger(from) || from < 0 || from > ID_MAX) {
+    throw invalidArgument("PAGE_INVALID", "The page token is not one that was handed out.", {
+      field: "page_token",
+    });
+  }
+  return { limit: pageSize === 0 ? 20 : pageSize, from };
+}
+
+/** The token that `checkedPage` reads. */
+export const pageToken = (id: number): string => Buffer.from(String(id)).toString("base64url");

@@ -1,0 +1,67 @@
+/**
+ * Works through rows that are due. The rows are the queue: `claim` takes due ones under a lease, so that
+ * any number of instances share them without a leader, and a row whose worker died is due again when its
+ * lease runs out.
+ */
+import { setTimeout as pause } from "node:timers/promises";
+import type { Log } from "./log.js";
+
+export interface WorkerOptions<Job> {
+  name: string;
+  log: Log;
+  /** Takes at most `limit` due jobs, so that no other worker takes them while the lease lasts. */
+  claim(limit: number): Promise<Job[]>;
+  /** Takes a job as far as it goes. What it throws is logged; the lease decides when it is tried again. */
+  work(job: Job): Promise<void>;
+  /** Jobs worked on at once. */
+  jobsMax?: number;
+  /** How long to rest when nothing is due. */
+  idleMs?: number;
+}
+
+export class Worker<Job> {
+  readonly #options: Required<WorkerOptions<Job>>;
+  readonly #stop = new AbortController();
+  readonly #running = new Set<Promise<void>>();
+  readonly #loop: Promise<void>;
+
+  constructor(options: WorkerOptions<Job>) {
+    this.#options = { jobsMax: 500, idleMs: 200, ...options };
+    this.#loop = this.#claimForever();
+  }
+
+  /** Stops claiming and waits for what is being worked on. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#loop;
+    await Promise.all(this.#running);
+  }
+
+  /** Works on a job that its caller holds already. */
+  start(job: Job): void {
+    const { name, log, work } = this.#options;
+    const running = work(job)
+      .catch((error) => log.error({ err: error, worker: name }, "a job failed"))
+      .finally(() => this.#running.delete(running));
+    this.#running.add(running);
+  }
+
+  async #claimForever(): Promise<void> {
+    const { name, log, claim, jobsMax, idleMs } = this.#options;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      const free = jobsMax - this.#running.size;
+      let claimed = 0;
+      try {
+        const jobs = free > 0 ? await claim(free) : [];
+        claimed = jobs.length;
+        for (const job of jobs) this.start(job);
+      } catch (error) {
+        log.warn({ reason: (error as Error).message, worker: name }, "could not claim jobs");
+      }
+      if (claimed === 0 || claimed === free) {
+        await pause(idleMs, undefined, { signal }).catch(() => undefined);
+      }
+    }
+  }
+}

@@ -1,0 +1,23 @@
+import { choice, commonSettings, integer, optional, postgresUrl, setting } from "@piata/kit/config";
+import { isCurrency } from "@piata/kit/money";
+import * as z from "zod";
+
+export const settings = {
+  ...commonSettings("catalog"),
+  databaseUrl: setting("CATALOG_DATABASE_URL", postgresUrl(), "Its PostgreSQL database."),
+  currencyCode: setting(
+    "SHOP_CURRENCY",
+    optional(z.string().refine(isCurrency, "must be an ISO 4217 code such as EUR"), "EUR"),
+    "The currency of every price. It cannot change once there are products.",
+  ),
+  writers: setting(
+    "CATALOG_WRITERS",
+    optional(choice(["anyone", "staff"]), "anyone"),
+    "Who may create categories and products: anyone who is signed in, or the shop's staff only.",
+  ),
+  writesPerDay: setting(
+    "CATALOG_WRITES_PER_DAY",
+    optional(integer(1, 1_000_000), 1_000),
+    "Categories, and likewise products, that one user may create within 24 hours.",
+  ),
+};

@@ -1,0 +1,24 @@
+import { CatalogServiceService } from "@piata/contracts/catalog";
+import { migrate } from "@piata/kit/migrate";
+import { Database } from "@piata/kit/pg";
+import { run } from "@piata/kit/run";
+import { settings } from "./config.js";
+import { CatalogHandlers, RULES } from "./handlers.js";
+import { CatalogStore } from "./store.js";
+
+await run("catalog", settings, async ({ config, onStop }) => {
+  const { databaseUrl, currencyCode, writers, writesPerDay } = config;
+  await migrate(databaseUrl, new URL("../migrations/", import.meta.url));
+  const db = new Database(databaseUrl, { program: "catalog" });
+  onStop(() => db.close());
+  const store = new CatalogStore(db, { currencyCode, writesPerDay });
+  await store.settleCurrency();
+  return {
+    services: { "piata.catalog.v1.CatalogService": CatalogServiceService },
+    controllers: [CatalogHandlers],
+    providers: [
+      { provide: CatalogStore, useValue: store },
+      { provide: RULES, useValue: { currencyCode, writers } },
+    ],
+  };
+});
