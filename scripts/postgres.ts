@@ -2,14 +2,15 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { closeSync, openSync } from "node:fs";
-import { chown, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chown, glob, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";
 import pg from "pg";
 import { findText, isCode } from "./files.ts";
 import { binariesFolder, prepareOwner, type RunAs } from "./postgres-home.ts";
+import { commandLine } from "./processes.ts";
 
 const START_TIMEOUT_MS = 60_000;
 const FAST_SHUTDOWN_MS = 20_000;
@@ -213,7 +214,7 @@ async function within(timeoutMs: number, done: Promise<void>): Promise<boolean> 
 }
 
 // INT is PostgreSQL's fast shutdown (disconnect all, checkpoint), QUIT the immediate one.
-async function signal(home: Home, pid: number, name: "INT" | "QUIT"): Promise<void> {
+async function signal(home: Pick<Home, "bin">, pid: number, name: "INT" | "QUIT"): Promise<void> {
   try {
     if (process.platform !== "win32") process.kill(pid, `SIG${name}`);
     else await promisify(execFile)(join(home.bin, "pg_ctl"), ["kill", name, String(pid)]);
@@ -222,8 +223,16 @@ async function signal(home: Home, pid: number, name: "INT" | "QUIT"): Promise<vo
   }
 }
 
+/** Ends the servers whose data is anywhere in the folder, such as those of tests that were killed. */
+export async function endServersIn(folder: string): Promise<void> {
+  const bin = join(await binariesFolder(), "bin");
+  for await (const lock of glob("**/cluster/postmaster.pid", { cwd: folder })) {
+    await endStaleServer({ bin, cluster: join(folder, dirname(lock)) });
+  }
+}
+
 /** Ends the server of an earlier run on this folder, whose launcher was killed. */
-async function endStaleServer(home: Home): Promise<void> {
+async function endStaleServer(home: Pick<Home, "bin" | "cluster">): Promise<void> {
   const lock = join(home.cluster, "postmaster.pid");
   const text = await findText(lock);
   if (text === undefined) return;
@@ -249,22 +258,9 @@ async function endStaleServer(home: Home): Promise<void> {
   if (left !== undefined) await writeFile(lock, left.replace(/^\d+/, String(NO_PROCESS)));
 }
 
-async function isServerOf(home: Home, pid: number): Promise<boolean> {
+async function isServerOf(home: Pick<Home, "cluster">, pid: number): Promise<boolean> {
   const command = await commandLine(pid);
   return command.includes("postgres") && command.includes(home.cluster);
-}
-
-/** Empty for a process that has ended. */
-async function commandLine(pid: number): Promise<string> {
-  try {
-    if (process.platform === "linux") {
-      return (await readFile(`/proc/${pid}/cmdline`, "utf8")).replaceAll("\0", " ");
-    }
-    if (process.platform === "win32") return "";
-    return (await promisify(execFile)("ps", ["-o", "args=", "-p", String(pid)])).stdout;
-  } catch {
-    return "";
-  }
 }
 
 /** A TCP port that nobody listens on now. */

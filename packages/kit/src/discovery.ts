@@ -64,13 +64,13 @@ export class DiscoveryWatcher implements InstanceSource {
     let retryMs = 50;
     while (!signal.aborted) {
       try {
-        for await (const { instances, settled } of channel
-          .client(DiscoveryServiceService)
-          .watch({})) {
-          // A discovery that has just started has not heard from everyone: it only adds.
+        const listings = channel.client(DiscoveryServiceService).watch({}, signal);
+        for await (const listing of listings) {
+          const { instances, settled, withdrawnIds } = listing;
+          // A discovery that has just started has not heard from everyone yet.
           const kept = settled ? [] : (this.#seen.get(channel) ?? []);
-          const ids = new Set(instances.map(({ id }) => id));
-          this.#seen.set(channel, [...instances, ...kept.filter(({ id }) => !ids.has(id))]);
+          const told = new Set([...instances.map(({ id }) => id), ...withdrawnIds]);
+          this.#seen.set(channel, [...instances, ...kept.filter(({ id }) => !told.has(id))]);
           this.#alive.add(channel);
           retryMs = 50;
           this.#tell();

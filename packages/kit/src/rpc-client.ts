@@ -20,8 +20,14 @@ export type Unary<Request, Response> = (
   options: CallOptions,
 ) => Promise<Response>;
 
-/** Messages as they come, until the far side ends the stream or the caller breaks off. Throws Failures. */
-export type ServerStream<Request, Response> = (request: Request) => AsyncIterable<Response>;
+/**
+ * Messages as they come, until the far side ends the stream, the caller breaks off or `signal` aborts.
+ * Throws Failures.
+ */
+export type ServerStream<Request, Response> = (
+  request: Request,
+  signal?: AbortSignal,
+) => AsyncIterable<Response>;
 
 // biome-ignore lint/suspicious/noExplicitAny: a definition of any method, whatever its messages.
 type AnyMethod = MethodDefinition<any, any>;
@@ -63,11 +69,13 @@ export class Channel {
   readonly #client: Client;
   readonly #service: string;
   readonly #metadata = new Metadata();
+  // A stream has no deadline; it waits for its far side to be there.
+  readonly #streamMetadata = new Metadata({ waitForReady: true });
 
   constructor({ service, target, caller, discovery }: ChannelTo) {
     if (target.startsWith("discovery:")) registerDiscoveryScheme();
     this.#service = service;
-    this.#metadata.set("x-caller", caller);
+    for (const metadata of [this.#metadata, this.#streamMetadata]) metadata.set("x-caller", caller);
     this.#client = new Client(target, credentials.createInsecure(), {
       ...CHANNEL_OPTIONS,
       ...(discovery && { [SOURCE_OPTION]: discovery }),
@@ -116,17 +124,22 @@ export class Channel {
         requestSerialize,
         responseDeserialize,
         request,
-        this.#metadata,
+        this.#streamMetadata,
       );
     const service = this.#service;
-    return async function* stream(request) {
+    return async function* stream(request, signal) {
       const call = open(request);
+      const cancel = () => call.cancel();
+      signal?.addEventListener("abort", cancel);
+      // Breaking off cancels the call, which then reports that as an error to nobody.
+      call.on("error", () => undefined);
       try {
-        for await (const message of call) yield message;
+        for await (const message of call.iterator({ destroyOnReturn: false })) yield message;
       } catch (error) {
-        throw fromServiceError(error as ServiceError, service);
+        if (!signal?.aborted) throw fromServiceError(error as ServiceError, service);
       } finally {
-        call.cancel();
+        signal?.removeEventListener("abort", cancel);
+        cancel();
       }
     };
   }

@@ -26,7 +26,7 @@ export interface TestDatabase {
 }
 
 export async function createTestDatabase(options: TestDatabaseOptions): Promise<TestDatabase> {
-  const serverUrl = process.env["TEST_DATABASE_URL"];
+  const serverUrl = process.env.TEST_DATABASE_URL;
   if (!serverUrl) {
     throw new Error(
       "TEST_DATABASE_URL is not set: run this test with `npm test -- <part of its file name>`, " +

@@ -50,9 +50,12 @@ export interface WatchResponse {
   instances: Instance[];
   /**
    * False while this discovery instance is younger than a lease: an instance may be missing only because its
-   * next heartbeat is still to come, so the list adds to what the watcher knew and takes nothing away.
+   * next heartbeat is still to come, so the list adds to what the watcher knew and takes nothing away but
+   * what withdrew.
    */
   settled: boolean;
+  /** Instances that withdrew within the last lease. */
+  withdrawnIds: string[];
 }
 
 function createBaseInstance(): Instance {
@@ -365,7 +368,7 @@ export const WatchRequest: MessageFns<WatchRequest> = {
 };
 
 function createBaseWatchResponse(): WatchResponse {
-  return { instances: [], settled: false };
+  return { instances: [], settled: false, withdrawnIds: [] };
 }
 
 export const WatchResponse: MessageFns<WatchResponse> = {
@@ -375,6 +378,9 @@ export const WatchResponse: MessageFns<WatchResponse> = {
     }
     if (message.settled !== false) {
       writer.uint32(16).bool(message.settled);
+    }
+    for (const v of message.withdrawnIds) {
+      writer.uint32(26).string(v!);
     }
     return writer;
   },
@@ -406,6 +412,14 @@ export const WatchResponse: MessageFns<WatchResponse> = {
             }
 
             message.settled = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.withdrawnIds.push(reader.string());
             continue;
           }
         }

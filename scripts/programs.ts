@@ -1,0 +1,100 @@
+// What each program is started with.
+import { generateKeyPairSync } from "node:crypto";
+import { mkdir, rename, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { SERVICES_WITH_DATABASE, type Service } from "./databases.ts";
+import { findText, writeWhole } from "./files.ts";
+import type { Options, ProgramName } from "./options.ts";
+import type { ProgramSpec } from "./supervisor.ts";
+
+const LOG_BYTES_MAX = 32 * 1024 * 1024;
+
+export type DatabaseUrls = Readonly<Partial<Record<Service, string>>>;
+
+export interface Shared {
+  readonly root: string;
+  readonly options: Options;
+  readonly discoveryAddresses: readonly string[];
+  readonly databaseUrls: DatabaseUrls;
+}
+
+/** The services that the caller gave no database for. */
+export function servicesToHost(env: NodeJS.ProcessEnv): Service[] {
+  return SERVICES_WITH_DATABASE.filter((service) => !env[databaseVariable(service)]);
+}
+
+export function specsOf(name: ProgramName, shared: Shared): ProgramSpec[] {
+  const { root, options } = shared;
+  return Array.from({ length: options.replicas[name] }, (_, index) => ({
+    name,
+    instance: index + 1,
+    main: join(root, "services", name, "dist", "main.js"),
+    nodeArgs: ["--enable-source-maps"],
+    env: environmentOf(name, index + 1, shared),
+    log: join(options.dataDir, "logs", `${name}-${index + 1}.log`),
+  }));
+}
+
+// What the caller's environment sets wins over our defaults. No program sees another's secrets.
+function environmentOf(name: ProgramName, instance: number, shared: Shared): NodeJS.ProcessEnv {
+  const { options, discoveryAddresses, databaseUrls } = shared;
+  const prefix = name.toUpperCase();
+  const given = Object.entries(process.env).filter(([key]) => !isSecretOfOther(key, name));
+  const env: NodeJS.ProcessEnv = {
+    NODE_COMPILE_CACHE: join(options.dataDir, "cache"),
+    SHOP_CURRENCY: "EUR",
+    [`${prefix}_HOST`]: "127.0.0.1",
+    [`${prefix}_PORT`]: "0",
+    [`${prefix}_HTTP_PORT`]: "0",
+    ...settingsOf(name, options),
+    ...(name === "discovery" ? {} : { DISCOVERY_ADDRESSES: discoveryAddresses.join(",") }),
+    ...Object.fromEntries(given),
+  };
+  const url = databaseUrls[name as Service];
+  if (url !== undefined) env[databaseVariable(name as Service)] ||= url;
+  // A port that the caller chose is for the first instance; two cannot have it.
+  if (instance > 1) Object.assign(env, { [`${prefix}_PORT`]: "0", [`${prefix}_HTTP_PORT`]: "0" });
+  if (name === "gateway") env.GATEWAY_PORT = String(options.port);
+  return env;
+}
+
+function settingsOf(name: ProgramName, { dataDir }: Options): NodeJS.ProcessEnv {
+  if (name === "access") return { ACCESS_SIGNING_KEY_FILE: signingKeyFile(dataDir) };
+  if (name === "payment") return { PAYMENT_PROVIDER: "sandbox" };
+  if (name === "gateway") {
+    return { GATEWAY_GRAPHIQL: "on", GATEWAY_IMAGES_DIR: join(dataDir, "images") };
+  }
+  return {};
+}
+
+function isSecretOfOther(key: string, name: ProgramName): boolean {
+  const isSecret = /_(DATABASE_URL|SIGNING_KEY_FILE)$/.test(key);
+  return isSecret && !key.startsWith(`${name.toUpperCase()}_`);
+}
+
+function databaseVariable(service: Service): string {
+  return `${service.toUpperCase()}_DATABASE_URL`;
+}
+
+function signingKeyFile(dataDir: string): string {
+  return join(dataDir, "secrets", "access-signing-key.pem");
+}
+
+/** The folders of the data folder, and the key that access signs tokens with. */
+export async function prepareFolder({ dataDir }: Options): Promise<void> {
+  await mkdir(dataDir, { recursive: true });
+  await mkdir(join(dataDir, "secrets"), { recursive: true, mode: 0o700 });
+  for (const name of ["logs", "images", "cache"]) {
+    await mkdir(join(dataDir, name), { recursive: true });
+  }
+  const keyFile = signingKeyFile(dataDir);
+  if ((await findText(keyFile)) !== undefined) return;
+  const { privateKey } = generateKeyPairSync("ed25519");
+  await writeWhole(keyFile, privateKey.export({ type: "pkcs8", format: "pem" }).toString(), 0o600);
+}
+
+/** Begins a new log when the old one has grown large, and keeps one old one. */
+export async function turnLog(path: string): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (found !== undefined && found.size > LOG_BYTES_MAX) await rename(path, `${path}.old`);
+}

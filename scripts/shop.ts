@@ -1,0 +1,241 @@
+// The whole shop: everything that npm start starts, in order, and stops in the reverse one.
+import { rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { join, relative } from "node:path";
+import { createDatabases, SERVICES_WITH_DATABASE } from "./databases.ts";
+import { loadDemo } from "./demo.ts";
+import { EmbeddedPostgres } from "./embedded.ts";
+import { isCode, sentence, writeWhole } from "./files.ts";
+import { lockFolder } from "./lock.ts";
+import { type Options, PROGRAMS, type ProgramName } from "./options.ts";
+import { awaitLeftPrograms } from "./processes.ts";
+import { type DatabaseUrls, prepareFolder, servicesToHost, specsOf, turnLog } from "./programs.ts";
+import { openSecrets } from "./secrets.ts";
+import { Program, type ProgramEvents } from "./supervisor.ts";
+
+const STOP_ORDER: readonly (readonly ProgramName[])[] = [
+  ["gateway"],
+  ["order"],
+  ["access", "catalog", "cart", "payment"],
+  ["discovery"],
+];
+
+/** A row of DIR/run.json. */
+export interface RunningProcess {
+  readonly name: string;
+  readonly pid: number;
+  readonly address: string;
+  /** Where /healthz and /metrics are. */
+  readonly httpAddress?: string;
+}
+
+export interface ShopEvents {
+  /** A step of the start is done. */
+  done(step: string, tookMs: number): void;
+  /** Something happened that a person should know. */
+  said(sentence: string): void;
+}
+
+export class Stopped extends Error {}
+
+export class Shop {
+  readonly #root: string;
+  readonly #options: Options;
+  readonly #events: ShopEvents;
+  readonly #programs: Program[] = [];
+  #postgres: EmbeddedPostgres | undefined;
+  #unlock: (() => Promise<void>) | undefined;
+  #isUp = false;
+  #isStopping = false;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(root: string, options: Options, events: ShopEvents) {
+    this.#root = root;
+    this.#options = options;
+    this.#events = events;
+  }
+
+  get url(): string {
+    const address = this.programs.find(({ spec }) => spec.name === "gateway")?.address ?? "";
+    return `http://localhost:${address.slice(address.lastIndexOf(":") + 1)}/graphql`;
+  }
+
+  /** In the order of the table. */
+  get programs(): readonly Program[] {
+    const rank = ({ spec }: Program) => PROGRAMS.indexOf(spec.name as ProgramName);
+    return this.#programs.toSorted((a, b) => rank(a) - rank(b));
+  }
+
+  /** Everything that runs, this process included. */
+  get processes(): RunningProcess[] {
+    const own = { name: "launcher", pid: process.pid, address: "" };
+    const postgres = {
+      name: "postgres",
+      pid: this.#postgres?.pid,
+      address: this.#postgres?.address,
+    };
+    const programs = this.programs.map(({ spec, pid, address, httpAddress }) => ({
+      name: spec.name,
+      pid,
+      address,
+      httpAddress,
+    }));
+    return [own, postgres, ...programs].filter((row): row is RunningProcess => !!row.pid);
+  }
+
+  async start(): Promise<void> {
+    const { dataDir, port, replicas, demo } = this.#options;
+    await prepareFolder(this.#options);
+    this.#unlock = await lockFolder(dataDir);
+    await awaitLeftPrograms(this.#runFile);
+    await requireFreePort(port);
+
+    const [databaseUrls, discoveryAddresses] = await Promise.all([
+      this.#step("PostgreSQL and its databases", () => this.#startDatabases()),
+      this.#step("discovery", () => this.#startDiscovery()),
+    ]);
+    const others = PROGRAMS.filter((name) => name !== "discovery");
+    const names = others.map((name) => name + (replicas[name] > 1 ? ` ×${replicas[name]}` : ""));
+    await this.#step(names.join(", "), () =>
+      this.#startPrograms(others, { databaseUrls, discoveryAddresses }),
+    );
+    this.#isUp = true;
+    await this.#writeRunFile();
+    if (demo) await this.#loadDemo();
+  }
+
+  /** Stops what runs, however far the start had come. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    for (const names of STOP_ORDER) {
+      const programs = this.#programs.filter(({ spec }) =>
+        names.includes(spec.name as ProgramName),
+      );
+      await Promise.all(programs.map((program) => program.stop()));
+    }
+    await this.#postgres?.stop();
+    await this.#writing;
+    if (this.#unlock === undefined) return;
+    await rm(this.#runFile, { force: true });
+    await this.#unlock();
+  }
+
+  /** Does not wait for any program; PostgreSQL recovers at the next start. */
+  kill(): void {
+    for (const program of this.#programs) program.kill();
+    this.#postgres?.kill();
+  }
+
+  get #runFile(): string {
+    return join(this.#options.dataDir, "run.json");
+  }
+
+  async #step<T>(what: string, work: () => Promise<T>): Promise<T> {
+    const start = Date.now();
+    const result = await work();
+    if (this.#isStopping) throw new Stopped();
+    this.#events.done(what, Date.now() - start);
+    return result;
+  }
+
+  async #startDatabases(): Promise<DatabaseUrls> {
+    const hosted = servicesToHost(process.env);
+    if (hosted.length === 0) return {};
+    const { dataDir } = this.#options;
+    const log = join(dataDir, "logs", "postgres.log");
+    await turnLog(log);
+    this.#postgres = new EmbeddedPostgres(
+      { dataDir: join(dataDir, "postgres"), log },
+      this.#programEvents,
+    );
+    const { superuserUrl } = await this.#postgres.started;
+    const urls = await createDatabases(
+      superuserUrl,
+      await openSecrets(join(dataDir, "secrets.json")),
+    );
+    return Object.fromEntries(
+      SERVICES_WITH_DATABASE.filter((service) => hosted.includes(service)).map((service) => [
+        service,
+        urls[service],
+      ]),
+    );
+  }
+
+  async #startDiscovery(): Promise<string[]> {
+    await this.#startPrograms(["discovery"], { databaseUrls: {}, discoveryAddresses: [] });
+    return this.#programs
+      .filter(({ spec }) => spec.name === "discovery")
+      .map(({ address }) => address);
+  }
+
+  async #startPrograms(
+    names: readonly ProgramName[],
+    found: { databaseUrls: DatabaseUrls; discoveryAddresses: readonly string[] },
+  ): Promise<void> {
+    const shared = { root: this.#root, options: this.#options, ...found };
+    const specs = names.flatMap((name) => specsOf(name, shared));
+    await Promise.all(specs.map(({ log }) => turnLog(log)));
+    if (this.#isStopping) throw new Stopped();
+    const programs = specs.map((spec) => new Program(spec, this.#programEvents));
+    this.#programs.push(...programs);
+    await Promise.all(programs.map(({ started }) => started));
+  }
+
+  get #programEvents(): ProgramEvents {
+    return {
+      changed: () => {
+        if (this.#isUp && !this.#isStopping) void this.#writeRunFile();
+      },
+      said: (sentence) => this.#events.said(sentence),
+    };
+  }
+
+  // One after the other, so that the last state is the one that stays.
+  #writeRunFile(): Promise<void> {
+    this.#writing = this.#writing.then(async () => {
+      const text = JSON.stringify({ url: this.url, processes: this.processes }, null, 2);
+      await writeWhole(this.#runFile, `${text}\n`).catch((error: Error) =>
+        this.#events.said(`${relative(".", this.#runFile)} was not written: ${error.message}`),
+      );
+    });
+    return this.#writing;
+  }
+
+  async #loadDemo(): Promise<void> {
+    const { dataDir } = this.#options;
+    const start = Date.now();
+    try {
+      const loaded = await loadDemo(this.url, dataDir);
+      if (loaded !== undefined) this.#events.done(loaded, Date.now() - start);
+    } catch (error) {
+      if (this.#isStopping) throw new Stopped();
+      // The shop is usable without it, and the next start goes on where this one ended.
+      this.#events.said(`The demo catalogue was not loaded whole: ${sentence(error)}`);
+    }
+  }
+}
+
+// Said before anything is started, not after seconds by a program's log.
+async function requireFreePort(port: number): Promise<void> {
+  if (port === 0) return;
+  // On some systems the one address can be bound while the other is taken.
+  for (const host of ["127.0.0.1", undefined]) {
+    const server = createServer();
+    try {
+      await new Promise<void>((resolve, reject) => {
+        server.once("error", reject).listen({ port, host, exclusive: true }, resolve);
+      });
+    } catch (error) {
+      if (isCode(error, "EADDRINUSE")) {
+        throw new Error(
+          `Port ${port} is in use by another program; choose one: npm start -- --port P`,
+        );
+      }
+      if (isCode(error, "EACCES")) {
+        throw new Error(`Port ${port} is not for this user; use npm start -- --port P`);
+      }
+      throw error;
+    }
+    await new Promise((resolve) => server.close(resolve));
+  }
+}

@@ -1,0 +1,40 @@
+import { commonSettings, integer, optional, postgresUrl, setting, target } from "@piata/kit/config";
+import * as z from "zod";
+
+const DAY_SECONDS = 86_400;
+
+export const settings = {
+  ...commonSettings("access"),
+  databaseUrl: setting("ACCESS_DATABASE_URL", postgresUrl(), "Its PostgreSQL database."),
+  cartTarget: target("cart"),
+  signingKeyFile: setting(
+    "ACCESS_SIGNING_KEY_FILE",
+    z.string(),
+    "The Ed25519 private key (PKCS#8, PEM) that signs access tokens; the same for all instances.",
+  ),
+  accessTokenSeconds: setting(
+    "ACCESS_TOKEN_SECONDS",
+    optional(integer(1, 3_600), 600),
+    "How long an access token is good.",
+  ),
+  refreshTokenSeconds: setting(
+    "ACCESS_REFRESH_TOKEN_SECONDS",
+    optional(integer(1, 365 * DAY_SECONDS), 30 * DAY_SECONDS),
+    "How long a refresh token is good; a session that is not used for so long is over.",
+  ),
+  refreshGraceSeconds: setting(
+    "ACCESS_REFRESH_GRACE_SECONDS",
+    optional(integer(0, 60), 10),
+    "How long a spent refresh token still gets new tokens, for two tabs that refresh together.",
+  ),
+  passwordChecksAtOnce: setting(
+    "ACCESS_PASSWORD_CHECKS_AT_ONCE",
+    optional(integer(1, 64), 2),
+    "Passwords hashed at once; each takes a core and 19 MiB for some ten milliseconds.",
+  ),
+  passwordChecksWaiting: setting(
+    "ACCESS_PASSWORD_CHECKS_WAITING",
+    optional(integer(0, 10_000), 100),
+    "Sign-ins and registrations that may wait for their password's turn; more are refused.",
+  ),
+};

@@ -1,0 +1,125 @@
+/** The RPCs of access and user: who may call, what is well-formed, and the way to who knows. */
+import { Controller, Inject } from "@nestjs/common";
+import { GrpcMethod } from "@nestjs/microservices";
+import type * as access from "@piata/contracts/access";
+import type * as user from "@piata/contracts/user";
+import { answerEach } from "@piata/kit/batch";
+import { signedIn } from "@piata/kit/context";
+import { invalidArgument } from "@piata/kit/errors";
+import type { Handlers } from "@piata/kit/rpc-server";
+import { Observable } from "rxjs";
+import { Passwords } from "./passwords.js";
+import { Revocations } from "./revocations.js";
+import { Sessions } from "./sessions.js";
+import { AccessStore } from "./store.js";
+import { findRoleName } from "./tokens.js";
+import { Upkeep } from "./upkeep.js";
+import { checkedEmail, checkedPassword, findEmail, userNotFound } from "./user.js";
+
+@Controller()
+export class AccessHandlers implements Handlers<access.AccessServiceService> {
+  readonly #sessions: Sessions;
+  readonly #revocations: Revocations;
+
+  constructor(@Inject(Sessions) sessions: Sessions, @Inject(Revocations) revocations: Revocations) {
+    this.#sessions = sessions;
+    this.#revocations = revocations;
+  }
+
+  @GrpcMethod("AccessService")
+  async login({ email, password }: access.LoginRequest): Promise<access.LoginResponse> {
+    return { tokens: await this.#sessions.login(email, password) };
+  }
+
+  @GrpcMethod("AccessService")
+  async refresh({ refreshToken }: access.RefreshRequest): Promise<access.RefreshResponse> {
+    return { tokens: await this.#sessions.refresh(refreshToken) };
+  }
+
+  @GrpcMethod("AccessService")
+  async logout({
+    accessToken,
+    refreshToken,
+  }: access.LogoutRequest): Promise<access.LogoutResponse> {
+    await this.#sessions.logout(accessToken, refreshToken);
+    return {};
+  }
+
+  @GrpcMethod("AccessService")
+  async batchAuthenticate({
+    items,
+  }: access.BatchAuthenticateRequest): Promise<access.BatchAuthenticateResponse> {
+    const results = await answerEach(
+      items,
+      ({ accessToken }) => accessToken,
+      (accessTokens) => this.#sessions.authenticate(accessTokens),
+    );
+    return { results };
+  }
+
+  @GrpcMethod("AccessService")
+  watchRevocations(): Observable<access.WatchRevocationsResponse> {
+    return new Observable((subscriber) =>
+      this.#revocations.watch({
+        next: (sessionIds) => subscriber.next({ sessionIds }),
+        complete: () => subscriber.complete(),
+      }),
+    );
+  }
+}
+
+@Controller()
+export class UserHandlers implements Handlers<user.UserServiceService> {
+  readonly #store: AccessStore;
+  readonly #passwords: Passwords;
+  readonly #revocations: Revocations;
+  readonly #upkeep: Upkeep;
+
+  constructor(
+    @Inject(AccessStore) store: AccessStore,
+    @Inject(Passwords) passwords: Passwords,
+    @Inject(Revocations) revocations: Revocations,
+    @Inject(Upkeep) upkeep: Upkeep,
+  ) {
+    this.#store = store;
+    this.#passwords = passwords;
+    this.#revocations = revocations;
+    this.#upkeep = upkeep;
+  }
+
+  @GrpcMethod("UserService")
+  async registerUser(request: user.RegisterUserRequest): Promise<user.RegisterUserResponse> {
+    const email = checkedEmail(request.email);
+    const password = checkedPassword(request.password, email);
+    const passwordHash = await this.#passwords.hash(password);
+    return { user: await this.#store.createUser(email, passwordHash) };
+  }
+
+  @GrpcMethod("UserService")
+  async getUser({ context }: user.GetUserRequest): Promise<user.GetUserResponse> {
+    const found = await this.#store.findUser(signedIn(context));
+    if (!found) throw userNotFound();
+    return { user: found };
+  }
+
+  @GrpcMethod("UserService")
+  async deleteUser({ context }: user.DeleteUserRequest): Promise<user.DeleteUserResponse> {
+    const userId = signedIn(context);
+    if (await this.#store.deleteUser(userId)) {
+      this.#revocations.pollSoon();
+      this.#upkeep.eraseNow(userId);
+    }
+    return {};
+  }
+
+  @GrpcMethod("UserService")
+  async setUserRole(request: user.SetUserRoleRequest): Promise<user.SetUserRoleResponse> {
+    const role = findRoleName(request.role);
+    if (!role) {
+      throw invalidArgument("ROLE_INVALID", "role must be CUSTOMER or STAFF.", { field: "role" });
+    }
+    const email = findEmail(request.email);
+    if (email === undefined || !(await this.#store.setRole(email, role))) throw userNotFound();
+    return {};
+  }
+}

@@ -1,0 +1,45 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { Passwords } from "./passwords.js";
+
+const TOO_MANY = { code: "RESOURCE_EXHAUSTED", reason: "TOO_MANY_PASSWORD_CHECKS" };
+
+describe("passwords", () => {
+  it("are hashed by argon2id with OWASP's parameters and a salt of their own", async () => {
+    const passwords = await Passwords.open({ atOnce: 2, waitingMax: 2 });
+    const [one, other] = await Promise.all([
+      passwords.hash("same one"),
+      passwords.hash("same one"),
+    ]);
+    assert.match(one, /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
+    assert.notEqual(one, other);
+    assert.equal(await passwords.matches(one, "same one"), true);
+    assert.equal(await passwords.matches(one, "Same one"), false);
+  });
+
+  it("match nobody's hash, after the same work", async () => {
+    const passwords = await Passwords.open({ atOnce: 1, waitingMax: 0 });
+    const unknown = passwords.matches(undefined, "same one");
+    // Its turn is taken: it is being checked against something.
+    await assert.rejects(passwords.matches(undefined, "same one"), TOO_MANY);
+    assert.equal(await unknown, false);
+  });
+
+  it("are checked a few at a time, wait within a bound and are refused beyond it", async () => {
+    const passwords = await Passwords.open({ atOnce: 2, waitingMax: 3 });
+    const hashes = Array.from({ length: 20 }, () => passwords.hash("same one"));
+    const settled = await Promise.allSettled(hashes);
+    const refused = settled.filter(({ status }) => status === "rejected");
+    assert.equal(refused.length, 15);
+    for (const { reason } of refused as PromiseRejectedResult[]) {
+      assert.equal(reason.reason, TOO_MANY.reason);
+    }
+  });
+
+  it("are checked again after a flood, and after a check that broke", async () => {
+    const passwords = await Passwords.open({ atOnce: 1, waitingMax: 1 });
+    await assert.rejects(passwords.matches("not a hash", "same one"));
+    await Promise.allSettled([1, 2, 3, 4].map(() => passwords.hash("same one")));
+    assert.equal(await passwords.matches(await passwords.hash("same one"), "same one"), true);
+  });
+});

@@ -1,0 +1,78 @@
+/** What goes on behind the calls: deleted users' carts are erased, and rows whose time is over go. */
+import { type Context, ownContext } from "@piata/kit/context";
+import { isFailure } from "@piata/kit/errors";
+import type { Log } from "@piata/kit/log";
+import { Worker } from "@piata/kit/worker";
+import type { AccessStore } from "./store.js";
+
+const ERASE_TIMEOUT_MS = 3_000;
+const ERASE_IDLE_MS = 500;
+const ERASURES_AT_ONCE = 100;
+const SWEEP_MS = 3_600_000;
+const SWEEP_ROWS_MAX = 5_000;
+
+export interface UpkeepOptions {
+  store: AccessStore;
+  /** Erases what the cart service keeps about the context's user; harmless when repeated. */
+  eraseCart(context: Context): Promise<unknown>;
+  log: Log;
+}
+
+export class Upkeep {
+  readonly #options: UpkeepOptions;
+  readonly #worker: Worker<number>;
+  readonly #timer: NodeJS.Timeout;
+  #sweeping: Promise<void>;
+  #stopped = false;
+
+  constructor(options: UpkeepOptions) {
+    const { store, log } = options;
+    this.#options = options;
+    this.#worker = new Worker<number>({
+      name: "erase carts",
+      log,
+      claim: (limit) => store.claimErasures(limit),
+      work: (userId) => this.#erase(userId),
+      jobsMax: ERASURES_AT_ONCE,
+      idleMs: ERASE_IDLE_MS,
+    });
+    this.#sweeping = this.#sweep();
+    this.#timer = setInterval(() => {
+      this.#sweeping = this.#sweep();
+    }, SWEEP_MS);
+  }
+
+  /** Erases the cart of a user whose erasure was just written, and is leased to its writer. */
+  eraseNow(userId: number): void {
+    this.#worker.start(userId);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearInterval(this.#timer);
+    await Promise.all([this.#worker.stop(), this.#sweeping]);
+  }
+
+  async #erase(userId: number): Promise<void> {
+    const { store, eraseCart, log } = this.#options;
+    try {
+      await eraseCart(ownContext(ERASE_TIMEOUT_MS, userId));
+    } catch (error) {
+      await store.postponeErasure(userId);
+      if (!isFailure(error)) throw error;
+      log.warn({ reason: error.reason, userId }, "a cart is not erased yet");
+      return;
+    }
+    await store.finishErasure(userId);
+  }
+
+  /** Deletes bounded slices, one after the other, so that no statement holds many rows for long. */
+  async #sweep(): Promise<void> {
+    const { store, log } = this.#options;
+    try {
+      while (!this.#stopped && (await store.deleteExpired(SWEEP_ROWS_MAX)) >= SWEEP_ROWS_MAX);
+    } catch (error) {
+      log.warn({ reason: (error as Error).message }, "could not delete expired sessions");
+    }
+  }
+}

@@ -1,0 +1,88 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, before, test } from "node:test";
+import { DiscoveryServiceService, type Instance } from "@piata/contracts/discovery";
+import { DiscoveryWatcher, Registration } from "@piata/kit/discovery";
+import { openLog } from "@piata/kit/log";
+import { Channel } from "@piata/kit/rpc-client";
+import { type RunningService, startService } from "@piata/testkit/service";
+
+const quiet = openLog("test", "silent");
+const PATIENCE_MS = 5_000;
+
+let one: RunningService;
+let other: RunningService;
+before(async () => {
+  [one, other] = await Promise.all([startService("discovery", {}), startService("discovery", {})]);
+});
+after(async () => {
+  assert.deepEqual(await Promise.all([one.stop(), other.stop()]), [0, 0]);
+});
+
+const instance = (service: string): Instance => ({
+  id: randomUUID(),
+  service,
+  address: "127.0.0.1:5000",
+  httpAddress: "127.0.0.1:6000",
+  version: "1.0.0",
+  startedAt: new Date(),
+});
+
+const portOf = (address: string): string => address.slice(address.lastIndexOf(":") + 1);
+
+/** Resolves when the watcher sees that many instances. */
+function seen(watcher: DiscoveryWatcher, service: string, count: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const late = setTimeout(() => reject(new Error(`never saw ${count}`)), PATIENCE_MS);
+    const unsubscribe = watcher.subscribe(service, (instances) => {
+      if (instances.length !== count) return;
+      clearTimeout(late);
+      unsubscribe();
+      resolve();
+    });
+  });
+}
+
+test("what registers with all is found through any of them, and withdrawn at once", async (t) => {
+  const addresses = [one.address, other.address];
+  const watcher = new DiscoveryWatcher([other.address], "test", quiet);
+  t.after(() => watcher.close());
+  const registration = new Registration(addresses, instance("alpha"));
+  await seen(watcher, "alpha", 1);
+  await registration.withdraw();
+  await seen(watcher, "alpha", 0);
+});
+
+test("a discovery that comes back knowing nothing takes nobody off the list", async (t) => {
+  const lone = await startService("discovery", {});
+  const registration = new Registration([lone.address], instance("beta"));
+  t.after(() => registration.withdraw());
+  const watcher = new DiscoveryWatcher([lone.address], "test", quiet);
+  t.after(() => watcher.close());
+  await seen(watcher, "beta", 1);
+  lone.kill();
+  const counts: number[] = [];
+  const unsubscribe = watcher.subscribe("beta", (instances) => counts.push(instances.length));
+  const again = await startService("discovery", { DISCOVERY_PORT: portOf(lone.address) });
+  t.after(() => again.stop());
+  const channel = new Channel({ service: "discovery", target: again.address, caller: "test" });
+  t.after(() => channel.close());
+  for await (const { instances } of channel.client(DiscoveryServiceService).watch({})) {
+    if (instances.length === 1) break;
+  }
+  unsubscribe();
+  assert.ok(
+    counts.every((count) => count === 1),
+    `saw ${counts}`,
+  );
+});
+
+test("a badly formed instance is refused with the field's name", async (t) => {
+  const channel = new Channel({ service: "discovery", target: one.address, caller: "test" });
+  t.after(() => channel.close());
+  const rpc = channel.client(DiscoveryServiceService);
+  await assert.rejects(
+    rpc.heartbeat({ instance: instance("No Such") }, { deadlineMs: Date.now() + PATIENCE_MS }),
+    { code: "INVALID_ARGUMENT", reason: "INSTANCE_INVALID", metadata: { field: "instance" } },
+  );
+});

@@ -1,0 +1,47 @@
+/** Discovery's RPCs. */
+import { Controller, Inject } from "@nestjs/common";
+import { GrpcMethod } from "@nestjs/microservices";
+import type * as rpc from "@piata/contracts/discovery";
+import type { Handlers } from "@piata/kit/rpc-server";
+import { Observable } from "rxjs";
+import { Registry } from "./registry.js";
+
+// A watcher that hears nothing for longer knows that its connection is gone.
+const REPEAT_MS = 5_000;
+
+@Controller()
+export class DiscoveryHandlers implements Handlers<rpc.DiscoveryServiceService> {
+  readonly #registry: Registry;
+
+  constructor(@Inject(Registry) registry: Registry) {
+    this.#registry = registry;
+  }
+
+  @GrpcMethod("DiscoveryService")
+  async heartbeat({ instance }: rpc.HeartbeatRequest): Promise<rpc.HeartbeatResponse> {
+    this.#registry.heartbeat(instance);
+    return { leaseMs: this.#registry.leaseMs };
+  }
+
+  @GrpcMethod("DiscoveryService")
+  async withdraw({ instanceId }: rpc.WithdrawRequest): Promise<rpc.WithdrawResponse> {
+    this.#registry.withdraw(instanceId);
+    return {};
+  }
+
+  @GrpcMethod("DiscoveryService")
+  watch(): Observable<rpc.WatchResponse> {
+    return new Observable((watcher) => {
+      const registry = this.#registry;
+      watcher.next(registry.listing());
+      const unwatch = registry.watch((listing) => watcher.next(listing));
+      const repeat = setInterval(() => watcher.next(registry.listing()), REPEAT_MS);
+      const settle = setTimeout(() => watcher.next(registry.listing()), registry.leaseMs);
+      return () => {
+        unwatch();
+        clearInterval(repeat);
+        clearTimeout(settle);
+      };
+    });
+  }
+}

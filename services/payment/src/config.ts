@@ -1,0 +1,51 @@
+import {
+  ConfigError,
+  choice,
+  commonSettings,
+  integer,
+  optional,
+  postgresUrl,
+  setting,
+} from "@piata/kit/config";
+
+const PROVIDERS = ["sandbox"] as const;
+export type ProviderName = (typeof PROVIDERS)[number];
+
+export const settings = {
+  ...commonSettings("payment"),
+  databaseUrl: setting("PAYMENT_DATABASE_URL", postgresUrl(), "Its PostgreSQL database."),
+  provider: setting(
+    "PAYMENT_PROVIDER",
+    choice(PROVIDERS).optional(),
+    "Who takes the money; it must be set. The only one so far is sandbox, which takes none.",
+  ),
+  answerWithinMs: setting(
+    "PAYMENT_ANSWER_WITHIN_MS",
+    optional(integer(1, 10_000), 200),
+    "How long a charge is waited for; afterwards the answer is PENDING and the charge goes on.",
+  ),
+  providerTimeoutMs: setting(
+    "PAYMENT_PROVIDER_TIMEOUT_MS",
+    optional(integer(1, 60_000), 5_000),
+    "How long one call to the provider may take; afterwards its outcome is unknown.",
+  ),
+  attemptsMax: setting(
+    "PAYMENT_ATTEMPTS_MAX",
+    optional(integer(1, 100_000), 256),
+    "Charges, and likewise cancellations, in flight at the provider; beyond it PENDING.",
+  ),
+  sandboxSlowMs: setting(
+    "PAYMENT_SANDBOX_SLOW_MS",
+    optional(integer(0, 600_000), 2_000),
+    "How long the sandbox takes for the payment method slow.",
+  ),
+};
+
+/** Nobody takes payments by a default. Throws ConfigError when no provider is chosen. */
+export function chosenProvider(provider: ProviderName | undefined): ProviderName {
+  if (provider) return provider;
+  throw new ConfigError(
+    "Bad configuration:\n  PAYMENT_PROVIDER is missing: set it to who takes the money " +
+      `(${PROVIDERS.join(", ")}). PAYMENT_PROVIDER=sandbox takes none, for development and tests.`,
+  );
+}

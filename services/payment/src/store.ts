@@ -1,0 +1,114 @@
+/** Every SQL statement of payment (those of the sandbox provider are its own). */
+import { coalesce } from "@piata/kit/coalesce";
+import { type Database, statement } from "@piata/kit/pg";
+import type { Payment } from "./payment.js";
+
+// A whole batched call is one statement.
+const ROWS_MAX = 1_000;
+
+export interface Placed {
+  /** The order's row as it stands. */
+  payment: Payment;
+  /** True when it was not there before. */
+  isNew: boolean;
+}
+
+interface PaymentRow extends Payment {
+  /** Said by PLACE only. */
+  isNew?: boolean;
+}
+
+export class PaymentStore {
+  readonly #db: Database;
+
+  /** Makes this the order's row, unless it has one already: the first one stays. */
+  readonly place = coalesce<Payment, Placed>({
+    name: "the payments to begin",
+    maxItems: ROWS_MAX,
+    send: (payments) => this.#place(payments),
+  });
+
+  /** Records how a charge ended, if it still is CHARGING. Answers with the row as it stands then. */
+  readonly settle = coalesce<Payment, Payment>({
+    name: "the payments to settle",
+    maxItems: ROWS_MAX,
+    send: (payments) => this.#settle(payments),
+  });
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  async #place(payments: Payment[]): Promise<Placed[]> {
+    const rows = await this.#db.rows<PaymentRow>(PLACE, [
+      payments.map(({ orderId }) => orderId),
+      payments.map(({ state }) => state),
+      payments.map(({ amountMinor }) => amountMinor),
+      payments.map(({ currencyCode }) => currencyCode),
+      payments.map(({ paymentMethod }) => paymentMethod),
+    ]);
+    const standing = await this.#standing(payments, rows);
+    return standing.map(({ isNew = false, ...payment }) => ({ payment, isNew }));
+  }
+
+  async #settle(payments: Payment[]): Promise<Payment[]> {
+    const settled = await this.#db.rows<Payment>(SETTLE, [
+      payments.map(({ orderId }) => orderId),
+      payments.map(({ state }) => state),
+      payments.map(({ declineReason }) => declineReason),
+    ]);
+    return this.#standing(payments, settled);
+  }
+
+  /** The row of each order. A statement does not see what was committed beside it: that is read now. */
+  async #standing(wanted: Payment[], seen: PaymentRow[]): Promise<PaymentRow[]> {
+    const rows = new Map(seen.map((payment) => [payment.orderId, payment]));
+    const unseen = wanted.map(({ orderId }) => orderId).filter((orderId) => !rows.has(orderId));
+    if (unseen.length > 0) {
+      for (const payment of await this.#db.rows<PaymentRow>(FIND, [unseen])) {
+        rows.set(payment.orderId, payment);
+      }
+    }
+    return wanted.map(({ orderId }) => rows.get(orderId) as PaymentRow);
+  }
+}
+
+const PAYMENT = `
+  order_id as "orderId", state, amount_minor as "amountMinor", currency_code as "currencyCode",
+  payment_method as "paymentMethod", decline_reason as "declineReason"`;
+
+// In id order, so that two instances with the same orders never wait for each other's rows.
+const PLACE = statement(
+  "place",
+  `with placed as (
+     insert into payments (order_id, state, amount_minor, currency_code, payment_method)
+     select order_id, state, amount_minor, currency_code, payment_method
+       from unnest($1::integer[], $2::text[], $3::bigint[], $4::text[], $5::text[])
+         as wanted (order_id, state, amount_minor, currency_code, payment_method)
+      order by order_id
+     on conflict (order_id) do nothing
+     returning order_id, state, amount_minor, currency_code, payment_method, decline_reason
+   )
+   select ${PAYMENT}, true as "isNew" from placed
+    union all
+   select ${PAYMENT}, false as "isNew" from payments where order_id = any($1)`,
+);
+
+const FIND = statement("find", `select ${PAYMENT} from payments where order_id = any($1)`);
+
+const SETTLE = statement(
+  "settle",
+  `with locked as (
+     select order_id as id
+       from payments
+      where order_id = any($1) and state = 'CHARGING'
+      order by order_id
+        for update
+   )
+   update payments
+      set state = verdict.to_state, decline_reason = verdict.reason, updated_at = now()
+     from locked
+     join unnest($1::integer[], $2::text[], $3::text[]) as verdict (id, to_state, reason) using (id)
+    where order_id = id and state = 'CHARGING'
+   returning ${PAYMENT}`,
+);
