@@ -6,6 +6,7 @@ import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const NODE_MAJOR_MIN = 20;
+const FAILURE_LINES_MAX = 40;
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const bin = join(root, "node_modules", ".bin");
 
@@ -80,7 +81,8 @@ function step(what, work) {
   process.stdout.write(`${what} … `);
   const { status, output } = work();
   process.stdout.write(`${status === 0 ? "done" : "failed"} in ${seconds(Date.now() - start)}\n`);
-  if (status !== 0) fail(output);
+  // What went wrong comes first; npm lets its usage follow.
+  if (status !== 0) fail(output.split("\n").slice(0, FAILURE_LINES_MAX).join("\n"));
 }
 
 /**

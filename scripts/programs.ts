@@ -29,7 +29,6 @@ export function specsOf(name: ProgramName, shared: Shared): ProgramSpec[] {
     name,
     instance: index + 1,
     main: join(root, "services", name, "dist", "main.js"),
-    nodeArgs: ["--enable-source-maps"],
     env: environmentOf(name, index + 1, shared),
     log: join(options.dataDir, "logs", `${name}-${index + 1}.log`),
   }));

@@ -20,7 +20,6 @@ export interface ProgramSpec {
   readonly instance: number;
   /** The JavaScript file to run. */
   readonly main: string;
-  readonly nodeArgs: readonly string[];
   readonly env: NodeJS.ProcessEnv;
   readonly log: string;
 }
@@ -117,6 +116,7 @@ export class Program {
       const start = Date.now();
       this.#starts += 1;
       const logged = await sizeOf(this.spec.log);
+      if (signal.aborted) break;
       const how = await this.#runOnce();
       this.#events.changed();
       if (signal.aborted) break;
@@ -139,7 +139,11 @@ export class Program {
     const child = this.#fork();
     this.#child = child;
     this.#events.changed();
-    const late = setTimeout(() => child.kill("SIGKILL"), READY_TIMEOUT_MS);
+    let isLate = false;
+    const late = setTimeout(() => {
+      isLate = true;
+      child.kill("SIGKILL");
+    }, READY_TIMEOUT_MS);
     child.on("message", (message) => {
       if ((message as Partial<Ready>).type !== "ready") return;
       clearTimeout(late);
@@ -151,20 +155,22 @@ export class Program {
         this.#child = undefined;
         resolve(exit);
       };
-      child.once("error", (error) => ended({ code: null, words: error.message }));
+      child.once("error", (error) => ended({ canRetry: true, words: error.message }));
       child.once("exit", (code, signal) => {
-        const words = signal === null ? `ended with code ${code}` : `was ended by ${signal}`;
-        ended({ code, words });
+        const how = signal === null ? `ended with code ${code}` : `was ended by ${signal}`;
+        const words = isLate ? `did not serve within ${READY_TIMEOUT_MS / 1000} s` : how;
+        ended({ canRetry: code !== EX_CONFIG && !isLate, words });
       });
     });
   }
 
   #fork(): ChildProcess {
-    const { main, nodeArgs, env, log } = this.spec;
+    const { main, env, log } = this.spec;
     const output = openSync(log, "a", 0o600);
     try {
       return fork(main, [], {
-        execArgv: [...nodeArgs],
+        // Flags of the launcher's own, such as --inspect, are not for its programs.
+        execArgv: [],
         env: { ...env, ...this.#portsOf(this.#ready) },
         // A process group of its own: Ctrl-C in the terminal reaches the launcher alone, which
         // then stops the programs in order.
@@ -196,9 +202,8 @@ export class Program {
     this.#events.changed();
   }
 
-  #startFailed({ code }: Exit): boolean {
-    if (this.#servedOnce) return false;
-    return code === EX_CONFIG || this.#starts >= FIRST_STARTS;
+  #startFailed({ canRetry }: Exit): boolean {
+    return !this.#servedOnce && (!canRetry || this.#starts >= FIRST_STARTS);
   }
 
   async #lastWords({ words }: Exit, logged: number): Promise<string> {
@@ -214,7 +219,8 @@ export class Program {
 }
 
 interface Exit {
-  readonly code: number | null;
+  /** False when a first start that ended so would end so again. */
+  readonly canRetry: boolean;
   readonly words: string;
 }
 

@@ -52,10 +52,10 @@ export function readConfig<S extends Settings>(
 ): ConfigOf<S> {
   const faults: string[] = [];
   const config: Record<string, unknown> = {};
-  for (const [key, { name, type }] of Object.entries(settings)) {
+  for (const [key, { name, type, doc }] of Object.entries(settings)) {
     const parsed = type.safeParse(env[name] === "" ? undefined : env[name]);
     if (parsed.success) config[key] = parsed.data;
-    else if (env[name] === undefined) faults.push(`${name} is missing`);
+    else if (env[name] === undefined) faults.push(`${name} is missing: ${doc}`);
     else faults.push(`${name}: ${parsed.error.issues.map((issue) => issue.message).join("; ")}`);
   }
   if (faults.length > 0) throw new ConfigError(`Bad configuration:\n  ${faults.join("\n  ")}`);

@@ -16,7 +16,7 @@ const LOCK = 7_426_801;
 
 /**
  * Runs what has not run yet. Safe to call by many instances at once. Throws ConfigError when a
- * file that already ran was changed or is gone: the schema would no longer be what the files say.
+ * file that already ran was changed: the schema would no longer be what the files say.
  */
 export async function migrate(url: Secret, folder: URL): Promise<void> {
   const migrations = await readMigrations(folder);

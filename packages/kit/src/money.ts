@@ -17,8 +17,9 @@ export function currencyDecimals(currencyCode: string): number {
   return decimals;
 }
 
-export const isCurrency = (code: string): boolean =>
-  Intl.supportedValuesOf("currency").includes(code);
+const CURRENCIES: ReadonlySet<string> = new Set(Intl.supportedValuesOf("currency"));
+
+export const isCurrency = (code: string): boolean => CURRENCIES.has(code);
 
 /**
  * The minor units of a price that was written as a decimal number, exactly.

@@ -30,6 +30,11 @@ export class Worker<Job> {
     this.#loop = this.#claimForever();
   }
 
+  /** Jobs that are being worked on. */
+  get busy(): number {
+    return this.#running.size;
+  }
+
   /** Stops claiming and waits for what is being worked on. */
   async stop(): Promise<void> {
     this.#stop.abort();

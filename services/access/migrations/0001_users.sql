@@ -1,4 +1,5 @@
--- Who the shop knows. A deleted user stays as a tombstone without personal data: ids are never used again.
+-- Who the shop knows. A deleted user stays as a tombstone without personal data: ids are never used
+-- again.
 create table users (
   id integer generated always as identity primary key,
   -- Lower case and in Unicode's composed form, so that the key finds what a person means.

@@ -30,7 +30,7 @@ export const settings = {
   passwordChecksAtOnce: setting(
     "ACCESS_PASSWORD_CHECKS_AT_ONCE",
     optional(integer(1, 64), 2),
-    "Passwords hashed at once; each takes a core and 19 MiB for some ten milliseconds.",
+    "Passwords hashed at once. Each takes a core, 19 MiB and a thread of Node's pool (UV_THREADPOOL_SIZE, 4), which checking tokens needs too.",
   ),
   passwordChecksWaiting: setting(
     "ACCESS_PASSWORD_CHECKS_WAITING",

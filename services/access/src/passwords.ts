@@ -1,6 +1,7 @@
 /**
- * Passwords, hashed off the event loop and a few at a time: each hash takes a core and 19 MiB for some ten
- * milliseconds, so that a flood of sign-ins must wait, and soon be refused, while everything else goes on.
+ * Passwords, hashed off the event loop and a few at a time: each hash takes a core and 19 MiB for
+ * some ten milliseconds, so that a flood of sign-ins must wait, and soon be refused, while
+ * everything else goes on.
  */
 import { randomBytes } from "node:crypto";
 import { hash, verify } from "@node-rs/argon2";
@@ -37,8 +38,8 @@ export class Passwords {
   }
 
   /**
-   * True when the password is the one of the hash. Without a hash (nobody has that e-mail) it takes as long
-   * and is false: the time must not tell who has an account. Throws like `hash`.
+   * True when the password is the one of the hash. Without a hash (nobody has that e-mail) it takes
+   * as long and is false: the time must not tell who has an account. Throws like `hash`.
    */
   async matches(passwordHash: string | undefined, password: string): Promise<boolean> {
     const same = await this.#inTurn(() => verify(passwordHash ?? this.#dummyHash, password));

@@ -1,9 +1,9 @@
 /**
  * Tells watchers which sessions have ended, on whatever instance they ended.
  *
- * One poller for all watchers asks the database, only while there are watchers. Each answer is sent, also an
- * empty one: it says that up to now nothing else ended. When the database does not answer, nothing is sent,
- * and a watcher knows that it may no longer trust what it remembers.
+ * One poller for all watchers asks the database, only while there are watchers. Each answer is
+ * sent, also an empty one: it says that up to now nothing else ended. When the database does not
+ * answer, nothing is sent, and a watcher knows that it may no longer trust what it remembers.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import type { Log } from "@piata/kit/log";

@@ -66,12 +66,13 @@ export class AccessStore {
   }
 
   /**
-   * Erases who the user was, ends all sessions, and writes down that the cart must be erased; the caller
-   * has the lease on that. False when there is no such user any more.
+   * Erases who the user was, ends all sessions, and writes down that the cart must be erased; the
+   * caller has the lease on that. False when there is no such user any more.
    */
   async deleteUser(userId: number): Promise<boolean> {
     return this.#db.transaction(async (tx) => {
-      // The user's row first: who opens a session locks it too, so that none is opened behind our back.
+      // The user's row first: who opens a session locks it too, so that none is opened behind our
+      // back.
       if ((await tx.rows(BURY_USER, [userId])).length === 0) return false;
       await tx.rows(END_ALL_SESSIONS, [userId]);
       await tx.rows(PLAN_ERASURE, [userId]);
@@ -198,8 +199,8 @@ const OPEN_SESSION = statement(
      from opened join alive on alive.id = opened.user_id`,
 );
 
-// Two that play one token at once meet at its row: the second sees it spent, by how long. A session that is
-// being ended meanwhile is met at its own row, and gets nothing more.
+// Two that play one token at once meet at its row: the second sees it spent, by how long. A session
+// that is being ended meanwhile is met at its own row, and gets nothing more.
 const ROTATE = statement(
   "rotate",
   `with spent as (

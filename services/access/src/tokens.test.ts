@@ -4,8 +4,8 @@ import { writeFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import { ConfigError } from "@piata/kit/config";
 import { calculateJwkThumbprint, decodeProtectedHeader, SignJWT, UnsecuredJWT } from "jose";
-import { createSigningKey, type SigningKey } from "./signing-key.js";
 import { AccessTokens, findRefreshTokenHash, newRefreshToken } from "./tokens.js";
+import { createSigningKey, type SigningKey } from "./trial.js";
 
 describe("an access token", () => {
   let key: SigningKey;

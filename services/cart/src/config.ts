@@ -5,7 +5,7 @@ import * as z from "zod";
 const storeUrl = z
   .string()
   .regex(
-    /^(mongodb|mongodb\+srv|postgres|postgresql):\/\/[^\s/]+(\/\S*)?$/,
+    /^(mongodb|mongodb\+srv|postgres|postgresql):\/\/\S+$/,
     "must be a URL that starts with mongodb://, mongodb+srv:// or postgres://",
   )
   .transform((value) => new Secret(value));

@@ -3,47 +3,23 @@ import { ConfigError, type Secret } from "@piata/kit/config";
 import { aborted, type Failure, isFailure, unavailable } from "@piata/kit/errors";
 import {
   type Collection,
-  type Filter,
   MongoClient,
   MongoNetworkError,
   MongoServerError,
   MongoServerSelectionError,
   MongoWriteConcernError,
-  type UpdateFilter,
 } from "mongodb";
 import * as rules from "./cart.js";
-import {
-  type Cart,
-  type Change,
-  type Checkout,
-  DONE,
-  type Done,
-  type Lines,
-  NO_CART,
-  type Outcome,
-  QUANTITY_MAX,
-} from "./cart.js";
+import { type Cart, type Checkout, DONE, type Done, NO_CART, type Outcome } from "./cart.js";
 import type { CartStore, OfOrder, OfUser, UserChange } from "./store.js";
-
-/** What is not there yet, or no more, is left out. */
-interface CartDocument {
-  /** The user's id. */
-  _id: number;
-  /** Gone after a Take, which renames it; then `checkouts` tells that there is a cart. */
-  lines?: Record<string, number>;
-  checkouts?: Record<string, Record<string, number>>;
-  ended?: Record<string, 1>;
-  floor?: number;
-  erased?: true;
-}
-
-/** A conditional update: where it does not match, someone else changed the cart first. */
-interface Update {
-  filter: Filter<CartDocument>;
-  change: UpdateFilter<CartDocument>;
-  /** True when it may be the first that is kept about the user. */
-  upsert: boolean;
-}
+import {
+  type CartDocument,
+  changing,
+  ending,
+  erasing,
+  taking,
+  type Update,
+} from "./store-mongo-updates.js";
 
 /** One kind of change: decided on a cart as read, written on the document as it is by then. */
 interface Step<Item, Answer> {
@@ -62,26 +38,19 @@ export class MongoCartStore implements CartStore {
   readonly #client: MongoClient;
   readonly #carts: Collection<CartDocument>;
 
-  /** Connects when it is first used. Throws ConfigError when the driver cannot read the URL. */
-  constructor(url: Secret) {
-    try {
-      this.#client = new MongoClient(url.reveal(), {
-        appName: "cart",
-        maxPoolSize: 32,
-        serverSelectionTimeoutMS: 3_000,
-        waitQueueTimeoutMS: 5_000,
-        writeConcern: { w: "majority", journal: true },
-        // An answer must not rest on what a failover could take back. A write that did not match waits,
-        // by its write concern, until what it saw is the majority's; so reading again then sees it.
-        readConcern: { level: "majority" },
-        readPreference: "primary",
-      });
-    } catch {
-      // The driver's message may quote the URL.
-      throw new ConfigError("CART_DATABASE_URL: MongoDB's driver cannot read it.");
-    }
+  private constructor(client: MongoClient, carts: Collection<CartDocument>) {
+    this.#client = client;
+    this.#carts = carts;
+  }
+
+  /** Throws ConfigError when the driver cannot read the URL, its own error when nobody answers. */
+  static async open(url: Secret): Promise<MongoCartStore> {
+    const client = newClient(url);
+    // A client that is left to connect by itself never tries again when its first try fails; one
+    // that is connected outlives every outage.
+    await client.connect();
     const named = /^[^/]+\/\/[^/]+\/[^?]/.test(url.reveal());
-    this.#carts = this.#client.db(named ? undefined : "cart").collection("carts");
+    return new MongoCartStore(client, client.db(named ? undefined : "cart").collection("carts"));
   }
 
   async find(userIds: number[]): Promise<Map<number, Cart>> {
@@ -175,6 +144,25 @@ export class MongoCartStore implements CartStore {
   }
 }
 
+function newClient(url: Secret): MongoClient {
+  try {
+    return new MongoClient(url.reveal(), {
+      appName: "cart",
+      maxPoolSize: 32,
+      serverSelectionTimeoutMS: 3_000,
+      waitQueueTimeoutMS: 5_000,
+      writeConcern: { w: "majority", journal: true },
+      // An answer must not rest on what a failover could take back. A write that did not match
+      // waits, by its write concern, until what it saw is the majority's: reading again sees it.
+      readConcern: { level: "majority" },
+      readPreference: "primary",
+    });
+  } catch {
+    // The driver's message may quote the URL.
+    throw new ConfigError("CART_DATABASE_URL: MongoDB's driver cannot read it.");
+  }
+}
+
 const CHANGE: Step<UserChange, Done> = {
   decide: (cart, { change }) => rules.applyChange(cart, change),
   update: ({ change }) => changing(change),
@@ -183,12 +171,7 @@ const CHANGE: Step<UserChange, Done> = {
 
 const TAKE: Step<OfOrder, Checkout> = {
   decide: (cart, { orderId }) => rules.take(cart, orderId),
-  update: ({ orderId }) => ({
-    filter: { lines: { $exists: true, $ne: {} }, ...untouched(orderId) },
-    change: { $rename: { lines: `checkouts.${orderId}` } },
-    upsert: false,
-  }),
-  // Lines that were added after the cart was read were taken as well.
+  update: ({ orderId }) => taking(orderId),
   answer: (written, { orderId }) => rules.checkoutOf(written, orderId),
 };
 
@@ -207,82 +190,9 @@ const FORGET: Step<OfOrder, Done> = {
 
 const ERASE: Step<OfUser, Done> = {
   decide: (cart) => rules.erase(cart),
-  update: () => ({
-    filter: {},
-    change: {
-      $set: { erased: true },
-      $unset: { lines: "", checkouts: "", ended: "", floor: "" },
-    },
-    upsert: true,
-  }),
+  update: () => erasing,
   answer: () => DONE,
 };
-
-function changing(change: Change): Update {
-  switch (change.kind) {
-    case "add": {
-      const { productId, quantity } = change;
-      // The limit of products holds by the cart as read: it can be passed by as many as add in parallel.
-      const spare = { $not: { $gt: QUANTITY_MAX - quantity } };
-      return {
-        filter: { ...kept, [`lines.${productId}`]: spare },
-        change: { $inc: { [`lines.${productId}`]: quantity } },
-        upsert: true,
-      };
-    }
-    case "set":
-      return {
-        filter: { [`lines.${change.productId}`]: { $exists: true } },
-        change: { $set: { [`lines.${change.productId}`]: change.quantity } },
-        upsert: false,
-      };
-    case "remove":
-      return {
-        filter: { [`lines.${change.productId}`]: { $exists: true } },
-        change: { $unset: { [`lines.${change.productId}`]: "" } },
-        upsert: false,
-      };
-    case "clear":
-      return {
-        filter: { lines: { $exists: true } },
-        change: { $set: { lines: {} } },
-        upsert: false,
-      };
-  }
-}
-
-/** Ends a checkout, or marks one that was never taken; `back` are the lines that return to the cart. */
-function ending(
-  orderId: number,
-  { before, after, back }: { before: Cart; after: Cart; back: Lines },
-): Update {
-  const taken = before.checkouts[orderId] !== undefined;
-  const pruned = Object.keys(before.ended).filter((id) => after.ended[id] === undefined);
-  const gone = [`checkouts.${orderId}`, ...pruned.map((id) => `ended.${id}`)];
-  const returning = Object.entries(back).map(([id, quantity]) => [`lines.${id}`, quantity]);
-  return {
-    // What is in a checkout never changes, so that its presence says all.
-    filter: taken
-      ? { [`checkouts.${orderId}`]: { $exists: true } }
-      : { ...kept, ...untouched(orderId) },
-    change: {
-      $unset: Object.fromEntries(gone.map((path) => [path, ""])),
-      $max: { floor: after.floor },
-      ...(after.ended[orderId] && { $set: { [`ended.${orderId}`]: 1 } }),
-      ...(returning.length > 0 && { $inc: Object.fromEntries(returning) }),
-    },
-    upsert: !taken,
-  };
-}
-
-const kept = { erased: { $ne: true } } as const;
-
-/** Neither taken nor ended. */
-const untouched = (orderId: number): Filter<CartDocument> => ({
-  [`checkouts.${orderId}`]: { $exists: false },
-  [`ended.${orderId}`]: { $exists: false },
-  floor: { $not: { $gte: orderId } },
-});
 
 const toCart = ({ lines, checkouts, ended, floor, erased }: CartDocument): Cart => ({
   exists: lines !== undefined || checkouts !== undefined,
@@ -294,14 +204,20 @@ const toCart = ({ lines, checkouts, ended, floor, erased }: CartDocument): Cart 
 });
 
 // A server that shuts down, or is not the primary (any more).
-const AWAY = new Set([91, 189, 10_107, 11_600, 11_602, 13_435, 13_436]);
+const AWAY = new Set<unknown>([91, 189, 10_107, 11_600, 11_602, 13_435, 13_436]);
+// What the driver lets through as it comes when a connection breaks under a write.
+const NETWORK = new Set<unknown>(["EPIPE", "ECONNRESET", "ETIMEDOUT"]);
 
 function translated(error: unknown): unknown {
+  const { code, name } = error as { code?: unknown; name?: string };
   const away =
     error instanceof MongoNetworkError ||
     error instanceof MongoServerSelectionError ||
     error instanceof MongoWriteConcernError ||
-    (error instanceof MongoServerError && AWAY.has(Number(error.code)));
+    // Its class is not exported.
+    name === "MongoWaitQueueTimeoutError" ||
+    AWAY.has(code) ||
+    NETWORK.has(code);
   if (!away) return error;
   return unavailable("DATABASE_UNREACHABLE", "The database is not reachable now; try again soon.");
 }

@@ -17,9 +17,10 @@ export interface OfOrder extends OfUser {
 }
 
 /**
- * Every method takes a list and answers it in order. The items of one user apply in order, each wholly
- * or not at all, whatever else goes on at the same time; a refused item is its Failure and leaves its
- * neighbours alone. While the database is away: UNAVAILABLE / DATABASE_UNREACHABLE, thrown or as answers.
+ * Every method takes a list and answers it in order. The items of one user apply in order, each
+ * wholly or not at all, whatever else goes on at the same time; a refused item is its Failure and
+ * leaves its neighbours alone. While the database is away: UNAVAILABLE / DATABASE_UNREACHABLE, thrown
+ * or as answers.
  */
 export interface CartStore {
   /** What is kept about each user; who is not in the answer has nothing. */
@@ -37,7 +38,7 @@ export interface CartStore {
 export async function openStore(url: Secret): Promise<CartStore> {
   if (url.reveal().startsWith("mongodb")) {
     const { MongoCartStore } = await import("./store-mongo.js");
-    return new MongoCartStore(url);
+    return MongoCartStore.open(url);
   }
   await migrate(url, new URL("../migrations/", import.meta.url));
   const { PostgresCartStore } = await import("./store-postgres.js");

@@ -1,1 +1,49 @@
-export {};
+import { readFile } from "node:fs/promises";
+import type { AddressInfo } from "node:net";
+import { AccessServiceService } from "@piata/contracts/access";
+import { run } from "@piata/kit/run";
+import type { IResolvers } from "mercurius";
+import { access } from "./access.js";
+import { cart } from "./cart.js";
+import { catalog } from "./catalog.js";
+import { settings } from "./config.js";
+import { order } from "./order.js";
+import { createServer } from "./server.js";
+import { Sessions } from "./sessions.js";
+
+await run("gateway", settings, async ({ config, log, metrics, connect, onStop }) => {
+  const accessChannel = connect("access", config.accessTarget);
+  const accessRpc = accessChannel.client(AccessServiceService);
+  const sessions = new Sessions({ access: accessRpc, metrics, log });
+  onStop(() => sessions.close());
+  const products = catalog(connect("catalog", config.catalogTarget), metrics);
+  const parts: { resolvers: object }[] = [
+    { resolvers: { Query: { hello: () => "Hello from piata." } } },
+    access({
+      channel: accessChannel,
+      access: accessRpc,
+      cookieSecure: config.cookieSecure === "on",
+    }),
+    products,
+    cart(connect("cart", config.cartTarget), products, metrics),
+    order(connect("order", config.orderTarget), metrics),
+  ];
+  const { timeoutMs, bodyBytesMax, imagesDir } = config;
+  const app = await createServer({
+    schema: await readFile(new URL("../schema.graphql", import.meta.url), "utf8"),
+    resolvers: parts.map(({ resolvers }) => resolvers as IResolvers),
+    graphiql: config.graphiql === "on",
+    sessions,
+    log,
+    metrics,
+    timeoutMs,
+    bodyBytesMax,
+    imagesDir,
+  });
+  await app.listen({ host: config.host, port: config.port });
+  return {
+    port: (app.server.address() as AddressInfo).port,
+    drain: () => undefined,
+    close: () => app.close(),
+  };
+});

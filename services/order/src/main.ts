@@ -1,1 +1,52 @@
-export {};
+import { OrderServiceService } from "@piata/contracts/order";
+import { migrate } from "@piata/kit/migrate";
+import { Database } from "@piata/kit/pg";
+import { run } from "@piata/kit/run";
+import { Worker } from "@piata/kit/worker";
+import { Checkout } from "./checkout.js";
+import { settings } from "./config.js";
+import { OrderHandlers } from "./handlers.js";
+import type { Order } from "./order.js";
+import { participants } from "./participants.js";
+import { Place } from "./place.js";
+import { OrderStore } from "./store.js";
+
+const KEY_UPKEEP_MS = 60_000;
+
+await run("order", settings, async ({ config, log, metrics, connect, onStop }) => {
+  const { databaseUrl, leaseMs, paymentLimitMs, openMax } = config;
+  await migrate(databaseUrl, new URL("../migrations/", import.meta.url));
+  const db = new Database(databaseUrl, { program: "order" });
+  onStop(() => db.close());
+  const store = new OrderStore(db, { metrics, leaseMs });
+  const asked = participants(
+    {
+      cart: connect("cart", config.cartTarget),
+      catalog: connect("catalog", config.catalogTarget),
+      payment: connect("payment", config.paymentTarget),
+    },
+    metrics,
+  );
+  const checkout = new Checkout({ orders: store, participants: asked, log, paymentLimitMs });
+  const worker = new Worker<Order>({
+    name: "checkout",
+    log,
+    claim: (limit) => store.claim(limit),
+    work: (order) => checkout.run(order),
+  });
+  onStop(() => worker.stop());
+  const upkeep = setInterval(
+    () => store.dropOldKeys().catch((error) => log.warn({ err: error }, "key upkeep failed")),
+    KEY_UPKEEP_MS,
+  );
+  onStop(() => clearInterval(upkeep));
+  const place = new Place({ store, participants: asked, checkout, worker, log, openMax });
+  return {
+    services: { "piata.order.v1.OrderService": OrderServiceService },
+    controllers: [OrderHandlers],
+    providers: [
+      { provide: OrderStore, useValue: store },
+      { provide: Place, useValue: place },
+    ],
+  };
+});

@@ -3,7 +3,7 @@
 /** What `within` answers when the time is over. */
 export const LATE = Symbol("late");
 
-/** What the work comes to, or LATE when it takes longer than `timeoutMs`; it goes on all the same. */
+/** What the work comes to, or LATE when it takes longer than `timeoutMs`; it goes on then. */
 export async function within<Result>(
   timeoutMs: number,
   work: Promise<Result>,

@@ -159,7 +159,7 @@ describe("payments", () => {
     await refuse();
   });
 
-  it("begin no more attempts than allowed, and those that wait begin when asked again", async () => {
+  it("begin no more attempts than allowed, and the rest when asked again", async () => {
     const verdict = Promise.withResolvers<Verdict>();
     const { provider, calls } = scripted({
       charge: () => verdict.promise,

@@ -2,8 +2,8 @@
  * The verb: takes the money for an order, or makes sure that nobody ever does, once.
  *
  * The row says what this service knows, the provider what is true. The row is written before the
- * provider is asked and after it has answered; whatever dies, repeats or races in between, the order's
- * key at the provider decides, and every verdict is recorded by the same conditional update.
+ * provider is asked and after it has answered; whatever dies, repeats or races in between, the
+ * order's key at the provider decides, and one conditional update records every verdict.
  */
 import { failedPrecondition } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
@@ -57,7 +57,7 @@ export class Payments {
     return attempt ? this.#inTime(answerBy, attempt, payment) : payment;
   }
 
-  /** Makes sure that an order is never charged, unless it is. CHARGING means not known yet: ask again. */
+  /** Makes sure that an order is never charged, unless it is. CHARGING means: ask again. */
   async void(orderId: number, traceId: string): Promise<Payment> {
     const answerBy = performance.now() + this.#options.answerWithinMs;
     const { payment } = await this.#options.store.place(tombstone(orderId));
@@ -68,7 +68,7 @@ export class Payments {
     return attempt ? this.#inTime(answerBy, attempt, payment) : payment;
   }
 
-  /** Waits for what is in flight, as long as a call to the provider may take; the rest is asked again. */
+  /** Waits for what is in flight, for as long as one call to the provider may take. */
   async stop(): Promise<void> {
     const ended = Promise.all([this.#charges.ended(), this.#cancellations.ended()]);
     await within(this.#options.providerTimeoutMs, ended);
@@ -79,7 +79,7 @@ export class Payments {
     return this.#provider.charge({ key: keyOf(payment), amountMinor, currencyCode, method });
   }
 
-  /** An earlier attempt was cut off: the money may have been taken, so the provider is asked first. */
+  /** An earlier attempt was cut off; the money may be taken, so the provider is asked first. */
   async #goOnTaking(payment: Payment) {
     return (await this.#provider.find(keyOf(payment))) ?? this.#take(payment);
   }

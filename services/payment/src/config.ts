@@ -1,12 +1,4 @@
-import {
-  ConfigError,
-  choice,
-  commonSettings,
-  integer,
-  optional,
-  postgresUrl,
-  setting,
-} from "@piata/kit/config";
+import { choice, commonSettings, integer, optional, postgresUrl, setting } from "@piata/kit/config";
 
 const PROVIDERS = ["sandbox"] as const;
 export type ProviderName = (typeof PROVIDERS)[number];
@@ -16,8 +8,8 @@ export const settings = {
   databaseUrl: setting("PAYMENT_DATABASE_URL", postgresUrl(), "Its PostgreSQL database."),
   provider: setting(
     "PAYMENT_PROVIDER",
-    choice(PROVIDERS).optional(),
-    "Who takes the money; it must be set. The only one so far is sandbox, which takes none.",
+    choice(PROVIDERS),
+    "Who takes the money: sandbox takes none, and is for development and tests. It has no default.",
   ),
   answerWithinMs: setting(
     "PAYMENT_ANSWER_WITHIN_MS",
@@ -31,7 +23,7 @@ export const settings = {
   ),
   attemptsMax: setting(
     "PAYMENT_ATTEMPTS_MAX",
-    optional(integer(1, 100_000), 256),
+    optional(integer(1, 100_000), 2_000),
     "Charges, and likewise cancellations, in flight at the provider; beyond it PENDING.",
   ),
   sandboxSlowMs: setting(
@@ -40,12 +32,3 @@ export const settings = {
     "How long the sandbox takes for the payment method slow.",
   ),
 };
-
-/** Nobody takes payments by a default. Throws ConfigError when no provider is chosen. */
-export function chosenProvider(provider: ProviderName | undefined): ProviderName {
-  if (provider) return provider;
-  throw new ConfigError(
-    "Bad configuration:\n  PAYMENT_PROVIDER is missing: set it to who takes the money " +
-      `(${PROVIDERS.join(", ")}). PAYMENT_PROVIDER=sandbox takes none, for development and tests.`,
-  );
-}

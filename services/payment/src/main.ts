@@ -3,7 +3,7 @@ import { migrate } from "@piata/kit/migrate";
 import { Database } from "@piata/kit/pg";
 import { run } from "@piata/kit/run";
 import { Payments } from "./charge.js";
-import { chosenProvider, type ProviderName, settings } from "./config.js";
+import { type ProviderName, settings } from "./config.js";
 import { PaymentHandlers } from "./handlers.js";
 import type { Provider } from "./provider.js";
 import { Sandbox } from "./sandbox.js";
@@ -11,7 +11,6 @@ import { PaymentStore } from "./store.js";
 
 await run("payment", settings, async ({ config, log, onStop }) => {
   const { databaseUrl, answerWithinMs, providerTimeoutMs, attemptsMax, sandboxSlowMs } = config;
-  const provider = chosenProvider(config.provider);
   await migrate(databaseUrl, new URL("../migrations/", import.meta.url));
   const db = new Database(databaseUrl, { program: "payment" });
   onStop(() => db.close());
@@ -26,7 +25,7 @@ await run("payment", settings, async ({ config, log, onStop }) => {
   };
   const payments = new Payments({
     store: new PaymentStore(db),
-    provider: open[provider](),
+    provider: open[config.provider](),
     log,
     answerWithinMs,
     providerTimeoutMs,

@@ -12,15 +12,15 @@ export interface ChargeRequest {
 }
 
 /**
- * A provider. Any call may throw or never answer, which says nothing about what is true there: money may
- * have been taken. Then `find` or the same call again with the same key tells.
+ * A provider. Any call may throw or never answer, which says nothing about what is true there:
+ * money may have been taken. Then `find`, or the same call again with the same key, tells.
  */
 export interface Provider {
   /** Takes the money, once per key. VOID when the key was cancelled before. */
   charge(request: ChargeRequest): Promise<Verdict>;
   /** What is true for a key; undefined when the provider has never decided on it. */
   find(key: string): Promise<Verdict | undefined>;
-  /** Makes sure that no charge with this key ever takes money, unless one came first: then its verdict. */
+  /** Makes that no charge with this key ever takes money, or tells the verdict that came first. */
   cancel(key: string): Promise<Verdict>;
 }
 

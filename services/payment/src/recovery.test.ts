@@ -117,7 +117,7 @@ describe("payment", () => {
     await started.stop();
   });
 
-  it("finds the charge when it is killed between the provider's verdict and its record", async () => {
+  it("finds the charge when it is killed before the provider's verdict is recorded", async () => {
     const killed = await startPayment(database.url, { PAYMENT_ANSWER_WITHIN_MS: "10000" });
     assert.deepEqual(await killed.charge(2, { paymentMethod: "answer-lost" }), PENDING);
     killed.kill();

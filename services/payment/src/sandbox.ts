@@ -1,6 +1,6 @@
 /**
- * The sandbox: a provider that takes no money and fails on demand. What it decides is in a ledger of its
- * own, committed before it answers, so that it can be asked what is true, as a real one can.
+ * The sandbox: a provider that takes no money and fails on demand. What it decides is in a ledger of
+ * its own, committed before it answers, so that it can be asked what is true, as a real one can.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { coalesce } from "@piata/kit/coalesce";

@@ -28,7 +28,7 @@ export class PaymentStore {
     send: (payments) => this.#place(payments),
   });
 
-  /** Records how a charge ended, if it still is CHARGING. Answers with the row as it stands then. */
+  /** Records how a charge ended, if it still is CHARGING. Answers with the row as it stands. */
   readonly settle = coalesce<Payment, Payment>({
     name: "the payments to settle",
     maxItems: ROWS_MAX,
@@ -60,7 +60,7 @@ export class PaymentStore {
     return this.#standing(payments, settled);
   }
 
-  /** The row of each order. A statement does not see what was committed beside it: that is read now. */
+  /** The row of each order. What was committed beside a statement it did not see: read now. */
   async #standing(wanted: Payment[], seen: PaymentRow[]): Promise<PaymentRow[]> {
     const rows = new Map(seen.map((payment) => [payment.orderId, payment]));
     const unseen = wanted.map(({ orderId }) => orderId).filter((orderId) => !rows.has(orderId));

@@ -844,9 +844,10 @@ export const OrderServiceService = {
    * Turns the cart of each item's user into an order, durably, and answers before it is paid.
    * Idempotent with an idempotency key: the first answer, whatever it was, for 24 hours.
    * Errors of an item: UNAUTHENTICATED / SIGN_IN_REQUIRED; INVALID_ARGUMENT / PAYMENT_METHOD_INVALID,
-   * IDEMPOTENCY_KEY_INVALID, EXPECTED_TOTAL_INVALID; FAILED_PRECONDITION / CART_EMPTY (metadata: last_order_id, of the order
+   * IDEMPOTENCY_KEY_INVALID, EXPECTED_TOTAL_INVALID; FAILED_PRECONDITION / CART_EMPTY (metadata: lastOrderId, of the order
    * just placed), IDEMPOTENCY_KEY_REUSED (the key came with other arguments);
-   * ABORTED / IDEMPOTENCY_KEY_IN_USE (its first call is not answered yet: ask again); UNAVAILABLE while the cart cannot be reached.
+   * ABORTED / IDEMPOTENCY_KEY_IN_USE (its first call is not answered yet: ask again), ORDER_ABANDONED (it took too long,
+   * the cart is as it was); RESOURCE_EXHAUSTED / TOO_MANY_ORDERS; UNAVAILABLE while the cart cannot be reached.
    */
   batchPlaceOrders: {
     path: "/piata.order.v1.OrderService/BatchPlaceOrders" as const,
@@ -895,9 +896,10 @@ export interface OrderServiceServer extends UntypedServiceImplementation {
    * Turns the cart of each item's user into an order, durably, and answers before it is paid.
    * Idempotent with an idempotency key: the first answer, whatever it was, for 24 hours.
    * Errors of an item: UNAUTHENTICATED / SIGN_IN_REQUIRED; INVALID_ARGUMENT / PAYMENT_METHOD_INVALID,
-   * IDEMPOTENCY_KEY_INVALID, EXPECTED_TOTAL_INVALID; FAILED_PRECONDITION / CART_EMPTY (metadata: last_order_id, of the order
+   * IDEMPOTENCY_KEY_INVALID, EXPECTED_TOTAL_INVALID; FAILED_PRECONDITION / CART_EMPTY (metadata: lastOrderId, of the order
    * just placed), IDEMPOTENCY_KEY_REUSED (the key came with other arguments);
-   * ABORTED / IDEMPOTENCY_KEY_IN_USE (its first call is not answered yet: ask again); UNAVAILABLE while the cart cannot be reached.
+   * ABORTED / IDEMPOTENCY_KEY_IN_USE (its first call is not answered yet: ask again), ORDER_ABANDONED (it took too long,
+   * the cart is as it was); RESOURCE_EXHAUSTED / TOO_MANY_ORDERS; UNAVAILABLE while the cart cannot be reached.
    */
   batchPlaceOrders: handleUnaryCall<BatchPlaceOrdersRequest, BatchPlaceOrdersResponse>;
   /**

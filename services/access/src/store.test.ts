@@ -1,0 +1,246 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, before, describe, it } from "node:test";
+import { Role } from "@piata/contracts/item";
+import { Secret } from "@piata/kit/config";
+import { Database, statement } from "@piata/kit/pg";
+import type { TestDatabase } from "@piata/testkit/database";
+import { AccessStore, type OpenSession } from "./store.js";
+import { newRefreshToken } from "./tokens.js";
+import { createDatabase } from "./trial.js";
+
+describe("the store", () => {
+  let database: TestDatabase;
+  let db: Database;
+  let store: AccessStore;
+
+  before(async () => {
+    database = await createDatabase();
+    db = new Database(new Secret(database.url), { program: "store.test", connectionsMax: 20 });
+    store = new AccessStore(db, { refreshTokenSeconds: 3_600, refreshGraceSeconds: 10 });
+  });
+  after(async () => {
+    await db.close();
+    await database.drop();
+  });
+
+  const rows = <Row>(sql: string, values: unknown[] = []) =>
+    db.rows<Row>(statement("", sql), values);
+  const newEmail = () => `${randomUUID()}@example.com`;
+
+  async function signedIn(): Promise<{ session: OpenSession; hash: Buffer; email: string }> {
+    const email = newEmail();
+    const { id } = await store.createUser(email, "a hash");
+    const { hash } = newRefreshToken();
+    return { session: (await store.openSession(id, hash)) as OpenSession, hash, email };
+  }
+
+  const spentAgo = (hash: Buffer, seconds: number) =>
+    rows(
+      `update refresh_tokens set spent_at = now() - make_interval(secs => $2) where token_hash = $1`,
+      [hash, seconds],
+    );
+
+  it("gives an e-mail to exactly one of many who register it at once", async () => {
+    const email = newEmail();
+    const attempts = Array.from({ length: 20 }, () => store.createUser(email, "a hash"));
+    const settled = await Promise.allSettled(attempts);
+    const won = settled.filter(({ status }) => status === "fulfilled");
+    const lost = settled.filter(({ status }) => status === "rejected") as PromiseRejectedResult[];
+    assert.equal(won.length, 1);
+    assert.ok(lost.every(({ reason }) => reason.reason === "EMAIL_TAKEN"));
+  });
+
+  it("uses up no id for an e-mail that is taken", async () => {
+    const { email, session } = await signedIn();
+    for (let tries = 0; tries < 5; tries += 1) {
+      await assert.rejects(store.createUser(email, "a hash"), { reason: "EMAIL_TAKEN" });
+    }
+    assert.equal((await store.createUser(newEmail(), "a hash")).id, session.userId + 1);
+  });
+
+  it("gives two who refresh together new tokens each", async () => {
+    const { session, hash } = await signedIn();
+    const [one, other] = [newRefreshToken(), newRefreshToken()];
+    const rotated = await Promise.all([
+      store.rotate(hash, one.hash),
+      store.rotate(hash, other.hash),
+    ]);
+    for (const each of rotated) assert.equal(each?.sessionId, session.sessionId);
+    for (const { hash: next } of [one, other]) {
+      assert.ok(await store.rotate(next, newRefreshToken().hash));
+    }
+  });
+
+  it("without grace rotates a token exactly once, whoever comes at the same time", async () => {
+    const strict = new AccessStore(db, { refreshTokenSeconds: 3_600, refreshGraceSeconds: 0 });
+    const { hash } = await signedIn();
+    const attempts = Array.from({ length: 20 }, () => strict.rotate(hash, newRefreshToken().hash));
+    const rotated = (await Promise.all(attempts)).filter((session) => session !== undefined);
+    assert.equal(rotated.length, 1);
+  });
+
+  it("ends the session of a token that is played again after the grace, once", async () => {
+    const { session, hash } = await signedIn();
+    const next = newRefreshToken();
+    await store.rotate(hash, next.hash);
+    await spentAgo(hash, 11);
+    assert.equal(await store.rotate(hash, newRefreshToken().hash), undefined);
+    const judged = await Promise.all([1, 2, 3].map(() => store.judgeRefused(hash)));
+    assert.deepEqual(judged.sort(), ["ENDED", "ENDED", "REPLAYED"]);
+    assert.equal(await store.rotate(next.hash, newRefreshToken().hash), undefined);
+    assert.equal(await store.judgeRefused(next.hash), "ENDED");
+    assert.equal((await store.findOpen([session.sessionId])).size, 0);
+  });
+
+  it("tells an expired token from an unknown one, and does not end a session for either", async () => {
+    const { session, hash } = await signedIn();
+    await rows("update refresh_tokens set expires_at = now() where token_hash = $1", [hash]);
+    assert.equal(await store.rotate(hash, newRefreshToken().hash), undefined);
+    assert.equal(await store.judgeRefused(hash), "EXPIRED");
+    assert.equal(await store.judgeRefused(newRefreshToken().hash), "UNKNOWN");
+    assert.equal((await store.findOpen([session.sessionId])).size, 1);
+  });
+
+  it("reads the role anew at each refresh", async () => {
+    const { session, hash, email } = await signedIn();
+    assert.equal(session.role, "customer");
+    assert.equal(await store.setRole(email, "staff"), true);
+    assert.equal((await store.rotate(hash, newRefreshToken().hash))?.role, "staff");
+    assert.equal(await store.setRole(newEmail(), "staff"), false);
+  });
+
+  it("never has a session survive its logout, however refreshes race with it", async () => {
+    for (let round = 0; round < 20; round += 1) {
+      const { session, hash } = await signedIn();
+      const next = newRefreshToken();
+      await Promise.all([
+        store.rotate(hash, next.hash),
+        store.endSessions(session.sessionId, undefined),
+      ]);
+      assert.equal(await store.rotate(next.hash, newRefreshToken().hash), undefined);
+      assert.equal((await store.findOpen([session.sessionId])).size, 0);
+    }
+  });
+
+  it("ends the session of either token, and only that", async () => {
+    const [one, other, third] = [await signedIn(), await signedIn(), await signedIn()];
+    await store.endSessions(one.session.sessionId, other.hash);
+    await store.endSessions(one.session.sessionId, other.hash);
+    await store.endSessions(randomUUID(), newRefreshToken().hash);
+    const ids = [one, other, third].map(({ session }) => session.sessionId);
+    assert.deepEqual([...(await store.findOpen(ids))], [third.session.sessionId]);
+    const ended = new Set(await store.findEnded(60));
+    assert.deepEqual(
+      ids.map((id) => ended.has(id)),
+      [true, true, false],
+    );
+  });
+
+  it("tells only of ends within the time asked for", async () => {
+    const { session, hash } = await signedIn();
+    await store.endSessions(undefined, hash);
+    await rows("update sessions set ended_at = now() - interval '30 seconds' where id = $1", [
+      session.sessionId,
+    ]);
+    assert.ok((await store.findEnded(31)).includes(session.sessionId));
+    assert.ok(!(await store.findEnded(29.5)).includes(session.sessionId));
+  });
+
+  it("leaves a tombstone of a deleted user, ends every session and plans the erasure", async () => {
+    const { session, hash, email } = await signedIn();
+    const { userId } = session;
+    const second = await store.openSession(userId, newRefreshToken().hash);
+    const deleted = await Promise.all([1, 2, 3].map(() => store.deleteUser(userId)));
+    assert.deepEqual(deleted.sort(), [false, false, true]);
+    assert.equal(await store.findUser(userId), undefined);
+    assert.equal(await store.findCredentials(email), undefined);
+    assert.equal(await store.judgeRefused(hash), "ENDED");
+    const ids = [session.sessionId, second?.sessionId as string];
+    assert.equal((await store.findOpen(ids)).size, 0);
+    const kept = await rows("select email, password_hash, role from users where id = $1", [userId]);
+    assert.deepEqual(kept, [{ email: null, password_hash: null, role: "customer" }]);
+    const planned = await rows("select tries from erasures where user_id = $1", [userId]);
+    assert.deepEqual(planned, [{ tries: 0 }]);
+    assert.notEqual((await store.createUser(email, "a hash")).id, userId);
+  });
+
+  it("opens no session that outlives its user, however sign-ins race with the deletion", async () => {
+    for (let round = 0; round < 20; round += 1) {
+      const { id } = await store.createUser(newEmail(), "a hash");
+      const [opened] = await Promise.all([
+        store.openSession(id, newRefreshToken().hash),
+        store.deleteUser(id),
+      ]);
+      const open = await rows("select id from sessions where user_id = $1 and ended_at is null", [
+        id,
+      ]);
+      assert.deepEqual(open, []);
+      if (opened) assert.equal((await store.findOpen([opened.sessionId])).size, 0);
+    }
+  });
+
+  it("makes a known user of no unknown one", async () => {
+    assert.equal(await store.findUser(2 ** 31 - 1), undefined);
+    assert.equal(await store.deleteUser(2 ** 31 - 1), false);
+    assert.equal(await store.openSession(2 ** 31 - 1, newRefreshToken().hash), undefined);
+    const user = await store.createUser(newEmail(), "a hash");
+    assert.deepEqual(await store.findUser(user.id), user);
+    assert.equal(user.role, Role.CUSTOMER);
+  });
+
+  it("hands a due erasure to one claimer, again when its lease is over, later each time", async () => {
+    const { session } = await signedIn();
+    const { userId } = session;
+    const mine = async () => (await store.claimErasures(1_000)).filter((id) => id === userId);
+    const due = () => rows("update erasures set next_try_at = now() where user_id = $1", [userId]);
+    const pauses: number[] = [];
+
+    await store.deleteUser(userId);
+    assert.deepEqual(await mine(), [], "the one who deleted has the lease");
+    for (let tries = 0; tries < 12; tries += 1) {
+      await due();
+      const claimed = await Promise.all([mine(), mine(), mine()]);
+      assert.deepEqual(claimed.flat(), [userId]);
+      await store.postponeErasure(userId);
+      const [{ seconds } = { seconds: 0 }] = await rows<{ seconds: number }>(
+        `select extract(epoch from next_try_at - now())::float as seconds
+           from erasures where user_id = $1`,
+        [userId],
+      );
+      pauses.push(Math.round(seconds * 2) / 2);
+    }
+    assert.deepEqual(pauses, [0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 256, 256]);
+    await store.finishErasure(userId);
+    await due();
+    assert.deepEqual(await mine(), []);
+  });
+
+  it("deletes what expired a day ago, in slices, and nothing else", async () => {
+    const old = await Promise.all(Array.from({ length: 5 }, signedIn));
+    const young = await signedIn();
+    const ids = old.map(({ session }) => session.sessionId);
+    for (const table of ["sessions", "refresh_tokens"]) {
+      const id = table === "sessions" ? "id" : "session_id";
+      await rows(
+        `update ${table} set expires_at = now() - interval '25 hours' where ${id} = any($1)`,
+        [ids],
+      );
+    }
+    // A session in use has spent tokens that are old.
+    await store.rotate(young.hash, newRefreshToken().hash);
+    await rows(
+      "update refresh_tokens set expires_at = now() - interval '2 days' where token_hash = $1",
+      [young.hash],
+    );
+    const deleted = [];
+    do deleted.push(await store.deleteExpired(2));
+    while (deleted.at(-1) === 2);
+    assert.equal(await store.deleteExpired(2), 0);
+    const left = await rows("select id from sessions where id = any($1)", [ids]);
+    const tokens = await rows("select from refresh_tokens where session_id = any($1)", [ids]);
+    assert.deepEqual([left, tokens], [[], []]);
+    assert.equal((await store.findOpen([young.session.sessionId])).size, 1);
+    assert.equal(await store.judgeRefused(young.hash), "UNKNOWN");
+  });
+});

@@ -1,0 +1,151 @@
+/** For tests: instances of the real program with a key, a database and a cart service of the test's own. */
+import { generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Controller } from "@nestjs/common";
+import { GrpcMethod } from "@nestjs/microservices";
+import { AccessServiceService, type Tokens } from "@piata/contracts/access";
+import * as cart from "@piata/contracts/cart";
+import { Role } from "@piata/contracts/item";
+import { type User, UserServiceService } from "@piata/contracts/user";
+import { Secret } from "@piata/kit/config";
+import { newTraceId } from "@piata/kit/context";
+import { openLog } from "@piata/kit/log";
+import { Metrics } from "@piata/kit/metrics";
+import { migrate } from "@piata/kit/migrate";
+import { Database, statement } from "@piata/kit/pg";
+import { Channel, type RpcClient } from "@piata/kit/rpc-client";
+import { type RpcServer, startRpcServer } from "@piata/kit/rpc-server";
+import { createTestDatabase, type TestDatabase } from "@piata/testkit/database";
+import { type RunningService, startService } from "@piata/testkit/service";
+
+const migrations = new URL("../migrations/", import.meta.url);
+const RPC_TIMEOUT_MS = 10_000;
+
+export interface SigningKey {
+  file: string;
+  privateKey: KeyObject;
+  publicKey: KeyObject;
+  remove(): Promise<void>;
+}
+
+export async function createSigningKey(): Promise<SigningKey> {
+  const folder = await mkdtemp(join(tmpdir(), "piata-access-"));
+  const file = join(folder, "key.pem");
+  const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+  await writeFile(file, privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 });
+  const remove = () => rm(folder, { recursive: true, force: true });
+  return { file, privateKey, publicKey, remove };
+}
+
+export const createDatabase = (): Promise<TestDatabase> =>
+  createTestDatabase({
+    template: "access",
+    migrations,
+    prepare: (url) => migrate(new Secret(url), migrations),
+  });
+
+export interface Instance {
+  service: RunningService;
+  access: RpcClient<AccessServiceService>;
+  user: RpcClient<UserServiceService>;
+}
+
+/** One shop's access: any number of instances over one database, with one key. */
+export class Trial {
+  readonly key: SigningKey;
+  readonly #database: TestDatabase;
+  readonly #db: Database;
+  readonly #stops: (() => unknown)[] = [];
+
+  private constructor(key: SigningKey, database: TestDatabase) {
+    this.key = key;
+    this.#database = database;
+    this.#db = new Database(new Secret(database.url), { program: "test", connectionsMax: 1 });
+  }
+
+  static async open(): Promise<Trial> {
+    return new Trial(await createSigningKey(), await createDatabase());
+  }
+
+  async start(env: Record<string, string> = {}): Promise<Instance> {
+    const service = await startService("access", {
+      ACCESS_DATABASE_URL: this.#database.url,
+      ACCESS_SIGNING_KEY_FILE: this.key.file,
+      CART_TARGET: "127.0.0.1:1",
+      ...env,
+    });
+    const channel = new Channel({ service: "access", target: service.address, caller: "test" });
+    this.#stops.push(async () => {
+      channel.close();
+      await service.stop();
+    });
+    return {
+      service,
+      access: channel.client(AccessServiceService),
+      user: channel.client(UserServiceService),
+    };
+  }
+
+  /** A statement as nobody but a test would send it. */
+  rows<Row>(sql: string, values: unknown[] = []): Promise<Row[]> {
+    return this.#db.rows<Row>(statement("", sql), values);
+  }
+
+  async close(): Promise<void> {
+    for (const stop of this.#stops.reverse()) await stop();
+    await this.#db.close();
+    await this.#database.drop();
+    await this.key.remove();
+  }
+}
+
+export const within = () => ({ deadlineMs: Date.now() + RPC_TIMEOUT_MS });
+export const asUser = (userId: number) => ({
+  context: { traceId: newTraceId(), userId, role: Role.CUSTOMER },
+});
+export const nobody = asUser(0);
+
+export const PASSWORD = "correct horse battery";
+
+export interface Account {
+  user: User;
+  email: string;
+  tokens: Tokens;
+}
+
+/** A user of the test's own who has just signed in. */
+export async function newAccount({ access, user: users }: Instance): Promise<Account> {
+  const email = `${randomBytes(8).toString("hex")}@example.com`;
+  const request = { ...nobody, email, password: PASSWORD };
+  const { user } = await users.registerUser(request, within());
+  const { tokens } = await access.login(request, within());
+  return { user: user as User, email, tokens: tokens as Tokens };
+}
+
+/** A cart service that only erases, and remembers whom. */
+export async function startCart(port = 0): Promise<{ server: RpcServer; erased: number[] }> {
+  const erased: number[] = [];
+
+  @Controller()
+  class CartHandlers {
+    @GrpcMethod("CartService")
+    async batchErase({ items }: cart.BatchEraseRequest): Promise<cart.BatchEraseResponse> {
+      erased.push(...items.map(({ context }) => context?.userId ?? 0));
+      return { results: items.map(() => ({})) };
+    }
+  }
+
+  const { batchErase } = cart.CartServiceService;
+  const server = await startRpcServer({
+    host: "127.0.0.1",
+    port,
+    log: openLog("cart", "silent"),
+    metrics: new Metrics("cart"),
+    services: { "piata.cart.v1.CartService": { batchErase } },
+    controllers: [CartHandlers],
+    providers: [],
+  });
+  return { server, erased };
+}

@@ -1,0 +1,105 @@
+/** Signing in and out, and one's own data. */
+import type { AccessServiceService, Tokens } from "@piata/contracts/access";
+import { Role } from "@piata/contracts/item";
+import { type User, UserServiceService } from "@piata/contracts/user";
+import { unauthenticated } from "@piata/kit/errors";
+import type { Channel, RpcClient } from "@piata/kit/rpc-client";
+import type { FastifyReply } from "fastify";
+import { ACCESS_COOKIE, type GraphqlContext, REFRESH_COOKIE } from "./request.js";
+
+interface Credentials {
+  input: { email: string; password: string };
+}
+
+export interface AccessOptions {
+  channel: Channel;
+  access: RpcClient<AccessServiceService>;
+  /** Cookies go over TLS only. */
+  cookieSecure: boolean;
+}
+
+export function access({ channel, access: rpc, cookieSecure }: AccessOptions) {
+  const users = channel.client(UserServiceService);
+
+  const login = async ({ input }: Credentials, { anyone }: GraphqlContext): Promise<Tokens> =>
+    (await rpc.login({ ...input, context: anyone }, anyone)).tokens as Tokens;
+
+  const refresh = async (
+    refreshToken: string | undefined,
+    { anyone }: GraphqlContext,
+  ): Promise<Tokens> => {
+    if (!refreshToken) {
+      throw unauthenticated("SIGN_IN_REQUIRED", "There is no refresh token; sign in again.");
+    }
+    return (await rpc.refresh({ refreshToken, context: anyone }, anyone)).tokens as Tokens;
+  };
+
+  const cookieOptions = {
+    httpOnly: true,
+    sameSite: "lax",
+    secure: cookieSecure,
+    path: "/",
+  } as const;
+
+  function setCookies(reply: FastifyReply, tokens: Tokens): string {
+    const { accessToken, accessExpiresAt, refreshToken, refreshExpiresAt } = tokens;
+    reply.setCookie(ACCESS_COOKIE, accessToken, {
+      ...cookieOptions,
+      expires: accessExpiresAt as Date,
+    });
+    reply.setCookie(REFRESH_COOKIE, refreshToken, {
+      ...cookieOptions,
+      expires: refreshExpiresAt as Date,
+    });
+    return accessToken;
+  }
+
+  function clearCookies(reply: FastifyReply): void {
+    reply.clearCookie(ACCESS_COOKIE, cookieOptions).clearCookie(REFRESH_COOKIE, cookieOptions);
+  }
+
+  const resolvers = {
+    Query: {
+      me: async (_: unknown, __: unknown, context: GraphqlContext) => {
+        const caller = await context.signedIn();
+        const { id, email, role, createdAt } = (await users.getUser({ context: caller }, caller))
+          .user as User;
+        return { id, email, role: Role[role], createdAt: (createdAt as Date).toISOString() };
+      },
+    },
+    Mutation: {
+      login: async (_: unknown, credentials: Credentials, context: GraphqlContext) =>
+        setCookies(context.reply, await login(credentials, context)),
+      signIn: async (_: unknown, credentials: Credentials, context: GraphqlContext) =>
+        toGraphql(await login(credentials, context)),
+      refresh: async (_: unknown, { token }: { token?: string | null }, context: GraphqlContext) =>
+        setCookies(context.reply, await refresh(token ?? context.refreshToken, context)),
+      refreshTokens: async (_: unknown, { token }: { token: string }, context: GraphqlContext) =>
+        toGraphql(await refresh(token, context)),
+      logout: async (_: unknown, __: unknown, context: GraphqlContext) => {
+        const { anyone, accessToken = "", refreshToken = "" } = context;
+        await rpc.logout({ accessToken, refreshToken, context: anyone }, anyone);
+        clearCookies(context.reply);
+        return "Signed out.";
+      },
+      registerUser: async (_: unknown, { input }: Credentials, { anyone }: GraphqlContext) => {
+        await users.registerUser({ ...input, context: anyone }, anyone);
+        return "Registered.";
+      },
+      deleteMe: async (_: unknown, __: unknown, context: GraphqlContext) => {
+        const caller = await context.signedIn();
+        await users.deleteUser({ context: caller }, caller);
+        clearCookies(context.reply);
+        return "Deleted.";
+      },
+    },
+  };
+  return { resolvers };
+}
+
+const toGraphql = ({ accessToken, accessExpiresAt, refreshToken, refreshExpiresAt }: Tokens) => ({
+  accessToken,
+  accessExpiresAt: (accessExpiresAt as Date).toISOString(),
+  refreshToken,
+  refreshExpiresAt: (refreshExpiresAt as Date).toISOString(),
+});

@@ -1,0 +1,110 @@
+/** The cart: its lines are the cart service's, what they show is the catalog's. */
+import { CartServiceService, type Line } from "@piata/contracts/cart";
+import type { Product } from "@piata/contracts/catalog";
+import type { Money } from "@piata/contracts/money";
+import { batched } from "@piata/kit/batch";
+import type { Context } from "@piata/kit/context";
+import { isFailure } from "@piata/kit/errors";
+import type { Metrics } from "@piata/kit/metrics";
+import { units } from "@piata/kit/money";
+import type { Channel } from "@piata/kit/rpc-client";
+import { checkedId } from "@piata/kit/validate";
+import { type Catalog, toGraphql, toMoney } from "./catalog.js";
+import type { GraphqlContext } from "./request.js";
+
+interface CartParent {
+  userId: number;
+  held: Line[];
+}
+
+export function cart(channel: Channel, catalog: Catalog, metrics: Metrics) {
+  const rpc = channel.client(CartServiceService);
+  const getCart = batched(rpc.batchGetCarts, { name: "gateway.cart", metrics });
+  const changeCart = batched(rpc.batchChangeCarts, { name: "gateway.change_cart", metrics });
+
+  const resolvers = {
+    Query: {
+      cart: async (_: unknown, __: unknown, context: GraphqlContext) => {
+        const caller = await context.signedIn();
+        const { cart: found } = await getCart(caller, {});
+        return found?.exists ? { userId: caller.userId, held: found.lines } : null;
+      },
+    },
+    CartGraphqlType: {
+      items: async ({ held }: CartParent, _: unknown, { anyone }: GraphqlContext) => {
+        const items = await Promise.all(held.map((line) => itemOf(catalog, anyone, line)));
+        return items.filter((item) => item !== undefined);
+      },
+      lines: ({ held }: CartParent, _: unknown, { anyone }: GraphqlContext) =>
+        Promise.all(held.map((line) => lineOf(catalog, anyone, line))),
+    },
+    Mutation: {
+      addToCart: async (
+        _: unknown,
+        { input }: { input: { productId: number; quantity: number } },
+        context: GraphqlContext,
+      ) => {
+        const productId = checkedId(input.productId, "productId");
+        const caller = await context.signedIn();
+        await catalog.product(caller, productId);
+        await changeCart(caller, { add: { productId, quantity: input.quantity } });
+        return "Added to the cart.";
+      },
+      updateItemQuantity: async (
+        _: unknown,
+        { input }: { input: { productId: number; newQuantity: number } },
+        context: GraphqlContext,
+      ) => {
+        const productId = checkedId(input.productId, "productId");
+        const caller = await context.signedIn();
+        await changeCart(caller, { set: { productId, quantity: input.newQuantity } });
+        return "The quantity is changed.";
+      },
+      removeItem: async (
+        _: unknown,
+        { productId }: { productId: number },
+        context: GraphqlContext,
+      ) => {
+        const removeProductId = checkedId(productId, "productId");
+        await changeCart(await context.signedIn(), { removeProductId });
+        return "Removed from the cart.";
+      },
+      clearCart: async (_: unknown, __: unknown, context: GraphqlContext) => {
+        await changeCart(await context.signedIn(), { clear: true });
+        return "The cart is empty.";
+      },
+    },
+  };
+  return { resolvers };
+}
+
+/** What the base contract shows of a line; undefined when its product is gone. */
+async function itemOf(catalog: Catalog, context: Context, { productId, quantity }: Line) {
+  try {
+    const { name, imageUrl, price } = await catalog.product(context, productId);
+    const { amountMinor, currencyCode } = price as Money;
+    return {
+      productId,
+      quantity,
+      name,
+      imageUrl,
+      price: Math.floor(units(amountMinor, currencyCode) + 0.5),
+      exactPrice: toMoney({ amountMinor, currencyCode }),
+    };
+  } catch (error) {
+    if (isFailure(error, "PRODUCT_NOT_FOUND")) return undefined;
+    throw error;
+  }
+}
+
+/** A line with its product, or without while the catalog does not answer. */
+async function lineOf(catalog: Catalog, context: Context, { productId, quantity }: Line) {
+  const product = await catalog.product(context, productId).then(
+    (found: Product) => toGraphql(found),
+    (error) => {
+      if (isFailure(error)) return null;
+      throw error;
+    },
+  );
+  return { productId, quantity, product };
+}

@@ -1,0 +1,121 @@
+/** Categories and products. */
+import { CatalogServiceService, type Product } from "@piata/contracts/catalog";
+import type { Money } from "@piata/contracts/money";
+import { batched } from "@piata/kit/batch";
+import { coalesce } from "@piata/kit/coalesce";
+import type { Context } from "@piata/kit/context";
+import type { Metrics } from "@piata/kit/metrics";
+import { units } from "@piata/kit/money";
+import type { Channel } from "@piata/kit/rpc-client";
+import { checkedId } from "@piata/kit/validate";
+import { type PageArguments, pageRequest } from "./page.js";
+import type { GraphqlContext } from "./request.js";
+
+/** What other resolvers need of the catalog. */
+export interface Catalog {
+  /** Throws NOT_FOUND / PRODUCT_NOT_FOUND. */
+  product(context: Context, id: number): Promise<Product>;
+}
+
+export interface CategoryInput {
+  name: string;
+  description: string;
+}
+
+export interface ProductInput {
+  name: string;
+  price: number;
+  imageUrl?: string | null;
+  unitsAvailable: number;
+  categoriesIds: number[];
+}
+
+interface ProductsArguments extends PageArguments {
+  categoryId?: number | null;
+}
+
+export function catalog(channel: Channel, metrics: Metrics) {
+  const rpc = channel.client(CatalogServiceService);
+  const getProduct = batched(rpc.batchGetProducts, {
+    name: "gateway.product",
+    metrics,
+    key: ({ productId }) => productId,
+  });
+  const categories = coalesce({
+    name: "gateway.categories",
+    key: () => 0,
+    send: async (asked: Context[]) => {
+      const deadlineMs = Math.max(...asked.map((context) => context.deadlineMs));
+      return [(await rpc.listCategories({}, { deadlineMs })).categories];
+    },
+  });
+
+  const product: Catalog["product"] = async (context, productId) =>
+    (await getProduct(context, { productId })).product as Product;
+
+  const resolvers = {
+    Query: {
+      categories: (_: unknown, __: unknown, { anyone }: GraphqlContext) => categories(anyone),
+      product: async (_: unknown, { id }: { id: number }, { anyone }: GraphqlContext) =>
+        toGraphql(await product(anyone, checkedId(id, "id"))),
+      products: async (_: unknown, page: ProductsArguments, { anyone }: GraphqlContext) => {
+        const { products, nextPageToken } = await rpc.listProducts(
+          {
+            context: anyone,
+            categoryId: page.categoryId ?? 0,
+            ...pageRequest(page),
+          },
+          anyone,
+        );
+        return { items: products.map(toGraphql), nextCursor: nextPageToken || null };
+      },
+    },
+    Mutation: {
+      createCategory: async (
+        _: unknown,
+        { input }: { input: CategoryInput },
+        context: GraphqlContext,
+      ) => {
+        const caller = await context.signedIn();
+        return (await rpc.createCategory({ ...input, context: caller }, caller)).category;
+      },
+      createProduct: async (
+        _: unknown,
+        { input }: { input: ProductInput },
+        context: GraphqlContext,
+      ) => {
+        const caller = await context.signedIn();
+        const { categoriesIds, imageUrl, ...rest } = input;
+        const request = {
+          ...rest,
+          context: caller,
+          imageUrl: imageUrl ?? "",
+          categoryIds: categoriesIds,
+        };
+        const created = await rpc.createProduct(request, caller);
+        return toGraphql(created.product as Product);
+      },
+    },
+  };
+  return { product, resolvers };
+}
+
+/** A product as the schema has it; base and added fields. */
+export function toGraphql(product: Product) {
+  const { id, name, unitsAvailable, imageUrl, categories } = product;
+  const price = product.price as Money;
+  return {
+    id,
+    name,
+    price: units(price.amountMinor, price.currencyCode),
+    exactPrice: toMoney(price),
+    unitsAvailable,
+    imageUrl,
+    categories,
+  };
+}
+
+export const toMoney = ({ amountMinor, currencyCode }: Money) => ({
+  amountMinor,
+  currency: currencyCode,
+});

@@ -1,0 +1,44 @@
+import {
+  choice,
+  commonSettings,
+  integer,
+  optional,
+  port,
+  setting,
+  target,
+} from "@piata/kit/config";
+import * as z from "zod";
+
+export const settings = {
+  ...commonSettings("gateway"),
+  port: setting("GATEWAY_PORT", port(30_000), "The port of /graphql; 0 takes any free one."),
+  accessTarget: target("access"),
+  catalogTarget: target("catalog"),
+  cartTarget: target("cart"),
+  orderTarget: target("order"),
+  graphiql: setting(
+    "GATEWAY_GRAPHIQL",
+    optional(choice(["on", "off"]), "off"),
+    "Whether /graphql shows GraphiQL to a browser. For development.",
+  ),
+  cookieSecure: setting(
+    "GATEWAY_COOKIE_SECURE",
+    optional(choice(["on", "off"]), "off"),
+    "Whether cookies are sent over TLS only; on wherever there is TLS.",
+  ),
+  imagesDir: setting(
+    "GATEWAY_IMAGES_DIR",
+    z.string().optional(),
+    "A folder that is served under /images/; without it there is no such path.",
+  ),
+  timeoutMs: setting(
+    "GATEWAY_TIMEOUT_MS",
+    optional(integer(100, 60_000), 5_000),
+    "How long a request may take, in milliseconds.",
+  ),
+  bodyBytesMax: setting(
+    "GATEWAY_BODY_BYTES_MAX",
+    optional(integer(1_000, 10_000_000), 100_000),
+    "The largest request body, in bytes.",
+  ),
+};

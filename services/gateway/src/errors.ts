@@ -1,0 +1,48 @@
+/** What a client sees of an error: extensions { code, reason, traceId, metadata }, and never a stack. */
+import { Failure, internal, invalidArgument } from "@piata/kit/errors";
+import type { Log } from "@piata/kit/log";
+import { GraphQLError } from "graphql";
+
+export interface ErrorAnswer {
+  message: string;
+  path?: readonly (string | number)[];
+  locations?: readonly { line: number; column: number }[];
+  extensions: { code: string; reason: string; traceId: string; metadata?: Record<string, string> };
+}
+
+/** An error as either of the two GraphQL engines reports it: the interpreter and the compiler. */
+interface EngineError {
+  message: string;
+  path?: readonly (string | number)[];
+  locations?: readonly { line: number; column: number }[];
+  originalError?: unknown;
+}
+
+/** The Failure behind whatever was thrown; anything unexpected is logged here, once, and masked. */
+export function failureOf(error: unknown, log: Log, traceId: string): Failure {
+  if (error instanceof Failure) return error;
+  const { originalError, path, message } = error as EngineError;
+  if (originalError instanceof Failure) return originalError;
+  // An error of the engine's own that is at no place in the answer is about the document or its variables.
+  if (error instanceof GraphQLError && !originalError && !path) {
+    return invalidArgument("GRAPHQL_INVALID", message);
+  }
+  log.error({ err: originalError ?? error, traceId }, "a resolver threw a bug");
+  return internal();
+}
+
+export function errorAnswer(failure: Failure, traceId: string, error?: unknown): ErrorAnswer {
+  const { code, reason, message, metadata } = failure;
+  const { path, locations } = (error ?? {}) as Partial<EngineError>;
+  return {
+    message,
+    ...(locations && { locations }),
+    ...(path && { path }),
+    extensions: {
+      code,
+      reason,
+      traceId,
+      ...(Object.keys(metadata).length > 0 && { metadata: { ...metadata } }),
+    },
+  };
+}

@@ -1,0 +1,16 @@
+/** Pages of GraphQL lists, as the services page them. */
+import { invalidArgument } from "@piata/kit/errors";
+
+export interface PageArguments {
+  first: number | null;
+  after: string | null;
+}
+
+/** Throws INVALID_ARGUMENT / PAGE_INVALID; the service checks the upper bound and the cursor. */
+export function pageRequest({ first, after }: PageArguments) {
+  const pageSize = first ?? 20;
+  if (pageSize < 1) {
+    throw invalidArgument("PAGE_INVALID", "first must be from 1 to 100.", { field: "first" });
+  }
+  return { pageSize, pageToken: after ?? "" };
+}

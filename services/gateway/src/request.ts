@@ -1,0 +1,70 @@
+/** What a resolver knows of its request. */
+import { Role } from "@piata/contracts/item";
+import { type Context, newTraceId } from "@piata/kit/context";
+import { unauthenticated } from "@piata/kit/errors";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Sessions } from "./sessions.js";
+
+export const ACCESS_COOKIE = "access_token";
+export const REFRESH_COOKIE = "refresh_token";
+
+const BEARER = /^Bearer +([\x21-\x7e]+)$/i;
+const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/;
+const NO_TRACE = "0".repeat(32);
+
+/** The request's own context: who is asking is found out only when a resolver needs to know. */
+export class GraphqlContext {
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+  /** Nobody's: for what is public. */
+  readonly anyone: Context;
+  readonly #sessions: Sessions;
+  #signedIn: Promise<Context> | undefined;
+
+  constructor(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { sessions, timeoutMs }: { sessions: Sessions; timeoutMs: number },
+  ) {
+    this.request = request;
+    this.reply = reply;
+    this.#sessions = sessions;
+    this.anyone = {
+      traceId: traceIdOf(request),
+      userId: 0,
+      role: Role.UNSPECIFIED,
+      deadlineMs: Date.now() + timeoutMs,
+    };
+  }
+
+  /** The access token that was sent; a bearer token wins over a cookie. */
+  get accessToken(): string | undefined {
+    const { authorization } = this.request.headers;
+    if (authorization !== undefined) return BEARER.exec(authorization)?.[1] ?? "";
+    return this.request.cookies[ACCESS_COOKIE];
+  }
+
+  get refreshToken(): string | undefined {
+    return this.request.cookies[REFRESH_COOKIE];
+  }
+
+  /** The signed-in user's context. Throws UNAUTHENTICATED. */
+  signedIn(): Promise<Context> {
+    this.#signedIn ??= this.#identify();
+    return this.#signedIn;
+  }
+
+  async #identify(): Promise<Context> {
+    const { accessToken } = this;
+    if (accessToken === undefined) {
+      throw unauthenticated("SIGN_IN_REQUIRED", "Sign in first: this needs an access token.");
+    }
+    const { userId, role } = await this.#sessions.identify(this.anyone, accessToken);
+    return { ...this.anyone, userId, role };
+  }
+}
+
+function traceIdOf({ headers }: FastifyRequest): string {
+  const given = TRACEPARENT.exec(String(headers.traceparent ?? ""))?.[1];
+  return given && given !== NO_TRACE ? given : newTraceId();
+}

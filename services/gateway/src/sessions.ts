@@ -1,0 +1,109 @@
+/**
+ * Who a token speaks for. The access service is asked once per token, not once per request; the answer is kept
+ * while the stream of ended sessions is alive, and not believed for a moment longer.
+ */
+
+import { setTimeout as pause } from "node:timers/promises";
+import type { AccessServiceService, Identity } from "@piata/contracts/access";
+import { batched } from "@piata/kit/batch";
+import type { Context } from "@piata/kit/context";
+import { unauthenticated } from "@piata/kit/errors";
+import type { Log } from "@piata/kit/log";
+import type { Metrics } from "@piata/kit/metrics";
+import type { RpcClient } from "@piata/kit/rpc-client";
+
+const KEPT_MAX = 50_000;
+const TOKEN_LENGTH_MAX = 4_000;
+/** A stream that has said nothing for longer than this may have lost something. */
+const TRUST_MS = 1_000;
+/** Longer than any access token lives. */
+const ENDED_KEPT_MS = 2 * 3_600_000;
+
+export interface SessionsOptions {
+  access: RpcClient<AccessServiceService>;
+  metrics: Metrics;
+  log: Log;
+}
+
+export class Sessions {
+  readonly #options: SessionsOptions;
+  readonly #authenticate: (
+    context: Context,
+    item: { accessToken: string },
+  ) => Promise<{
+    identity?: Identity | undefined;
+  }>;
+  readonly #kept = new Map<string, Identity>();
+  /** Sessions that have ended, and when to forget that. */
+  readonly #ended = new Map<string, number>();
+  readonly #stop = new AbortController();
+  readonly #watching: Promise<void>;
+  #heardMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: SessionsOptions) {
+    this.#options = options;
+    const { access, metrics } = options;
+    this.#authenticate = batched(access.batchAuthenticate, {
+      name: "gateway.authenticate",
+      metrics,
+      key: ({ accessToken }) => accessToken,
+    });
+    this.#watching = this.#watch();
+  }
+
+  /** Throws UNAUTHENTICATED / TOKEN_INVALID, TOKEN_EXPIRED, SESSION_ENDED; UNAVAILABLE. */
+  async identify(context: Context, accessToken: string): Promise<Identity> {
+    const kept = this.#trusted() ? this.#kept.get(accessToken) : undefined;
+    if (kept && (kept.expiresAt?.getTime() ?? 0) > Date.now()) {
+      if (this.#ended.has(kept.sessionId)) throw sessionEnded();
+      return kept;
+    }
+    if (accessToken.length > TOKEN_LENGTH_MAX) {
+      throw unauthenticated("TOKEN_INVALID", "This is not one of our access tokens.");
+    }
+    const { identity } = await this.#authenticate(context, { accessToken });
+    // The session may have ended while the answer was on its way.
+    if (!identity || this.#ended.has(identity.sessionId)) throw sessionEnded();
+    if (this.#kept.size >= KEPT_MAX) this.#kept.delete(this.#kept.keys().next().value as string);
+    this.#kept.set(accessToken, identity);
+    return identity;
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await this.#watching;
+  }
+
+  #trusted(): boolean {
+    return performance.now() - this.#heardMs < TRUST_MS;
+  }
+
+  async #watch(): Promise<void> {
+    const { access, log } = this.#options;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      try {
+        for await (const { sessionIds } of access.watchRevocations({}, signal)) {
+          const forgetMs = performance.now() + ENDED_KEPT_MS;
+          for (const id of sessionIds) this.#ended.set(id, forgetMs);
+          this.#heardMs = performance.now();
+          this.#forgetOld();
+        }
+      } catch (error) {
+        log.warn({ reason: (error as Error).message }, "lost the stream of ended sessions");
+      }
+      await pause(100, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  // Oldest first: a map keeps the order in which its keys came.
+  #forgetOld(): void {
+    for (const [id, forgetMs] of this.#ended) {
+      if (forgetMs > performance.now()) return;
+      this.#ended.delete(id);
+    }
+  }
+}
+
+const sessionEnded = () =>
+  unauthenticated("SESSION_ENDED", "This session has ended; sign in again.");

@@ -1,0 +1,131 @@
+/**
+ * The saga: from the state an order is in, the one step that takes it on. Each step asks a participant, whose
+ * verdict is durable there first, and then moves the order; what it asked for before a crash it asks again.
+ * docs/checkout.md has the crash points.
+ */
+import { CheckoutState } from "@piata/contracts/cart";
+import { ReservationState } from "@piata/contracts/catalog";
+import { PaymentState } from "@piata/contracts/payment";
+import { Failure } from "@piata/kit/errors";
+import type { Log } from "@piata/kit/log";
+import { type Move, move, type Order, settle } from "./order.js";
+import { orderLines, type Participants } from "./participants.js";
+
+/** The part of the store that the saga needs. */
+export interface Orders {
+  /** Writes a move; false when the order is no longer in the state it was to move from. */
+  advance(move: Move): Promise<boolean>;
+  /** Puts an order off, so that any worker takes it up again after `delayMs`. */
+  putOff(order: Order, delayMs: number): Promise<void>;
+}
+
+export interface CheckoutOptions {
+  orders: Orders;
+  participants: Participants;
+  log: Log;
+  /** How long a payment may stay unknown before it is voided. */
+  paymentLimitMs: number;
+  now?: () => number;
+  random?: () => number;
+}
+
+const RETRY_MS = 100;
+const RETRY_MS_MAX = 15_000;
+
+/** The answer is not there yet; the order is to be asked for again. */
+const LATER = Symbol("later");
+
+export class Checkout {
+  readonly #options: Required<CheckoutOptions>;
+
+  constructor(options: CheckoutOptions) {
+    this.#options = { now: Date.now, random: Math.random, ...options };
+  }
+
+  /** Takes an order as far as it goes. It ends, is put off, or belongs to another worker by now. */
+  async run(order: Order): Promise<void> {
+    const { orders, log } = this.#options;
+    let current = order;
+    while (current.open) {
+      let next: Move | typeof LATER;
+      try {
+        next = await this.step(current);
+      } catch (error) {
+        if (error instanceof Failure) {
+          const { code, reason } = error;
+          log.warn({ orderId: current.id, traceId: current.traceId, code, reason }, "put off");
+        } else {
+          log.error({ orderId: current.id, traceId: current.traceId, err: error }, "step failed");
+        }
+        next = LATER;
+      }
+      if (next === LATER) return orders.putOff(current, this.#delayMs(current));
+      if (!(await orders.advance(next))) return;
+      current = next.order;
+    }
+  }
+
+  /** One step. */
+  step(order: Order): Promise<Move | typeof LATER> {
+    switch (order.state) {
+      case "INTENT":
+        return this.#resolveIntent(order);
+      case "CREATED":
+        return this.#reserve(order);
+      case "APPROVED":
+        return this.#collect(order);
+      case "PAID":
+        return this.#deliver(order);
+      default:
+        throw new Error(`Order ${order.id} is ${order.state} and owes nothing.`);
+    }
+  }
+
+  // Nobody was told of an intent. If its cart was taken it goes on; if not it ends, for the customer may have
+  // changed the cart since, and the mark that `restore` leaves keeps a late take from taking it.
+  async #resolveIntent(order: Order): Promise<Move> {
+    const { participants } = this.#options;
+    const { state, lines } = await participants.taken(order);
+    if (state === CheckoutState.TAKEN) return move(order, "CREATED", { lines: orderLines(lines) });
+    await participants.restore(order);
+    return move(order, "ABANDONED");
+  }
+
+  async #reserve(order: Order): Promise<Move> {
+    const { participants } = this.#options;
+    const { state, lines, total, refusalReason } = await participants.reserve(order);
+    if (state === ReservationState.HELD && total) {
+      const { amountMinor: totalMinor, currencyCode } = total;
+      return move(order, "APPROVED", { lines, totalMinor, currencyCode });
+    }
+    await participants.restore(order);
+    return move(order, "ITEMS_REJECTED", { reason: refusalReason });
+  }
+
+  async #collect(order: Order): Promise<Move | typeof LATER> {
+    const { participants, now, paymentLimitMs } = this.#options;
+    // Only a void gives the stock back: a charge that is under way may still succeed.
+    const overdue = now() - (order.approvedAt?.getTime() ?? now()) > paymentLimitMs;
+    const payment = await (overdue ? participants.void(order) : participants.charge(order));
+    if (payment.state === PaymentState.CHARGED) return move(order, "PAID");
+    if (payment.state !== PaymentState.DECLINED && payment.state !== PaymentState.VOID) {
+      return LATER;
+    }
+    await Promise.all([participants.release(order), participants.restore(order)]);
+    const reason = payment.state === PaymentState.VOID ? "PAYMENT_TIMEOUT" : payment.declineReason;
+    return move(order, "PAYMENT_FAILED", { reason });
+  }
+
+  // PAID was written before the hold becomes a sale, so that no sale is without a paid order.
+  async #deliver(order: Order): Promise<Move> {
+    const { participants } = this.#options;
+    await Promise.all([participants.sell(order), participants.forget(order)]);
+    return settle(order);
+  }
+
+  // Exponential with jitter, so that what failed together does not come back together.
+  #delayMs({ tries }: Order): number {
+    const ceilingMs = Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** Math.min(tries, 20));
+    return Math.round((ceilingMs * (1 + this.#options.random())) / 2);
+  }
+}

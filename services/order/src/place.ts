@@ -1,0 +1,218 @@
+/**
+ * Placing an order: the cart's lines become an order's, once. The order is written as an intent before the
+ * cart is touched, so that a crash at any line leaves either a cart or an order, and never neither.
+ */
+import { setTimeout as pause } from "node:timers/promises";
+import { CheckoutState } from "@piata/contracts/cart";
+import type { BatchPlaceOrdersRequest_Item } from "@piata/contracts/order";
+import { type Context, ownContext, signedIn } from "@piata/kit/context";
+import {
+  aborted,
+  Failure,
+  failedPrecondition,
+  internal,
+  invalidArgument,
+  resourceExhausted,
+} from "@piata/kit/errors";
+import type { Log } from "@piata/kit/log";
+import type { Worker } from "@piata/kit/worker";
+import type { Checkout } from "./checkout.js";
+import { move, type Order } from "./order.js";
+import { orderLines, type Participants } from "./participants.js";
+import type { FirstAnswer, OrderStore } from "./store.js";
+
+const PAYMENT_METHOD = /^[A-Za-z0-9_-]{0,64}$/;
+const KEY = /^[\x21-\x7e]{1,100}$/;
+const TOTAL_MINOR_MAX = Number.MAX_SAFE_INTEGER;
+const CALL_MS = 3_000;
+const KEY_POLL_MS = 25;
+const KEY_PATIENCE_MS = 2_500;
+
+/** What a customer asks for. */
+export interface Wish {
+  userId: number;
+  traceId: string;
+  paymentMethod: string;
+  /** Empty for none. */
+  idempotencyKey: string;
+  expectedTotalMinor: number | undefined;
+}
+
+/**
+ * Throws UNAUTHENTICATED / SIGN_IN_REQUIRED; INVALID_ARGUMENT / PAYMENT_METHOD_INVALID,
+ * IDEMPOTENCY_KEY_INVALID, EXPECTED_TOTAL_INVALID.
+ */
+export function checkedWish(item: BatchPlaceOrdersRequest_Item): Wish {
+  const { context, paymentMethod, idempotencyKey, expectedTotalMinor } = item;
+  const userId = signedIn(context);
+  if (!PAYMENT_METHOD.test(paymentMethod)) {
+    throw invalidArgument(
+      "PAYMENT_METHOD_INVALID",
+      "paymentMethod must be a token of the payment provider: letters, digits, - and _, at most 64.",
+      { field: "paymentMethod" },
+    );
+  }
+  if (idempotencyKey !== "" && !KEY.test(idempotencyKey)) {
+    throw invalidArgument(
+      "IDEMPOTENCY_KEY_INVALID",
+      "idempotencyKey must have 1 to 100 visible ASCII characters.",
+      { field: "idempotencyKey" },
+    );
+  }
+  const total = expectedTotalMinor ?? 0;
+  if (!Number.isSafeInteger(total) || total < 0 || total > TOTAL_MINOR_MAX) {
+    throw invalidArgument(
+      "EXPECTED_TOTAL_INVALID",
+      "expectedTotalMinor must be a whole number of minor units, 0 or more.",
+      { field: "expectedTotalMinor" },
+    );
+  }
+  const traceId = context?.traceId ?? "";
+  return { userId, traceId, paymentMethod, idempotencyKey, expectedTotalMinor };
+}
+
+export interface PlaceOptions {
+  store: OrderStore;
+  participants: Participants;
+  checkout: Checkout;
+  worker: Worker<Order>;
+  log: Log;
+  /** Orders that the worker may have before more are refused. */
+  openMax: number;
+}
+
+export class Place {
+  readonly #options: PlaceOptions;
+
+  constructor(options: PlaceOptions) {
+    this.#options = options;
+  }
+
+  /** Places each wish; what one fails with is its own. */
+  placeAll(wishes: Wish[]): Promise<(number | Failure)[]> {
+    return Promise.all(
+      wishes.map(async (wish) => {
+        try {
+          return await this.place(wish);
+        } catch (error) {
+          if (error instanceof Failure) return error;
+          this.#options.log.error({ err: error, traceId: wish.traceId }, "placing an order failed");
+          return internal();
+        }
+      }),
+    );
+  }
+
+  /**
+   * The id of the order that the wish's cart became, durably. Throws FAILED_PRECONDITION / CART_EMPTY,
+   * IDEMPOTENCY_KEY_REUSED; ABORTED / IDEMPOTENCY_KEY_IN_USE, ORDER_ABANDONED;
+   * RESOURCE_EXHAUSTED / TOO_MANY_ORDERS; UNAVAILABLE.
+   */
+  async place(wish: Wish): Promise<number> {
+    const { store, participants, worker, openMax } = this.#options;
+    if (worker.busy >= openMax) throw tooManyOrders();
+    const cart = await participants.cartOf(contextOf(wish));
+    if (cart.lines.length === 0) return this.#cartEmpty(wish);
+
+    const placed = await store.placeIntent(wish);
+    if (placed.orderId === undefined) return this.#firstAnswer(wish);
+    const order = intent(placed.orderId, wish);
+
+    const { state, lines } = await participants.take(order);
+    if (state !== CheckoutState.TAKEN) {
+      // Another order took the cart in between.
+      await this.#options.checkout.run(order);
+      return this.#cartEmpty(wish);
+    }
+    const created = move(order, "CREATED", { lines: orderLines(lines) });
+    if (await store.advance(created)) worker.start(created.order);
+    else await this.#takenOver(order.id);
+    return order.id;
+  }
+
+  // The lease ran out before the lines were written, and another worker resolved the intent.
+  async #takenOver(orderId: number): Promise<void> {
+    const orders = await this.#options.store.findOrders([orderId]);
+    if (orders.has(orderId)) return;
+    throw aborted("ORDER_ABANDONED", "It took too long; the cart is as it was. Try again.");
+  }
+
+  /** An empty cart is an answer, too: the key keeps it, or has kept another one. */
+  async #cartEmpty(wish: Wish): Promise<number> {
+    const { store } = this.#options;
+    const lastOrderId = await store.findLastOrderId(wish.userId);
+    const failure = cartEmpty(lastOrderId);
+    if (wish.idempotencyKey === "" || (await store.keepFailure(wish, failure))) throw failure;
+    return this.#firstAnswer(wish);
+  }
+
+  async #firstAnswer(wish: Wish): Promise<number> {
+    const givenUpMs = Date.now() + KEY_PATIENCE_MS;
+    while (Date.now() < givenUpMs) {
+      const answer = await this.#options.store.findFirstAnswer(wish);
+      if (answer) {
+        const orderId = answered(wish, answer);
+        if (orderId !== undefined) return orderId;
+      }
+      await pause(KEY_POLL_MS);
+    }
+    throw aborted(
+      "IDEMPOTENCY_KEY_IN_USE",
+      "The first call with this idempotencyKey is not answered yet; ask again.",
+      { field: "idempotencyKey" },
+    );
+  }
+}
+
+const tooManyOrders = (): Failure =>
+  resourceExhausted("TOO_MANY_ORDERS", "The shop is very busy; nothing was ordered. Try again.");
+
+/** The first answer to the key; undefined while it is not there. Throws it when it is a failure. */
+function answered(wish: Wish, answer: FirstAnswer): number | undefined {
+  if (answer.arguments !== argumentsOf(wish)) {
+    throw failedPrecondition(
+      "IDEMPOTENCY_KEY_REUSED",
+      "This idempotencyKey came with other arguments before; use a new one.",
+      { field: "idempotencyKey" },
+    );
+  }
+  if (answer.failure) {
+    const { code, reason, message, metadata } = answer.failure;
+    throw new Failure(code, reason, message, metadata);
+  }
+  return answer.state === "INTENT" ? undefined : (answer.orderId ?? undefined);
+}
+
+/** What a key is bound to. */
+export const argumentsOf = ({ paymentMethod, expectedTotalMinor }: Wish): string =>
+  JSON.stringify([paymentMethod, expectedTotalMinor ?? null]);
+
+const contextOf = ({ userId, traceId }: Wish): Context => ownContext(CALL_MS, userId, traceId);
+
+const intent = (id: number, wish: Wish): Order => ({
+  id,
+  userId: wish.userId,
+  state: "INTENT",
+  reason: "",
+  paymentMethod: wish.paymentMethod,
+  expectedTotalMinor: wish.expectedTotalMinor ?? null,
+  lines: [],
+  totalMinor: null,
+  currencyCode: null,
+  traceId: wish.traceId,
+  approvedAt: null,
+  tries: 0,
+  open: true,
+  createdAt: new Date(),
+});
+
+function cartEmpty(lastOrderId: number | undefined): Failure {
+  if (lastOrderId === undefined) {
+    return failedPrecondition("CART_EMPTY", "The cart is empty; add a product first.");
+  }
+  return failedPrecondition(
+    "CART_EMPTY",
+    `The cart is empty. Your last order is ${lastOrderId}: it may be the one you want.`,
+    { lastOrderId: String(lastOrderId) },
+  );
+}
