@@ -125,6 +125,8 @@ async function main(filters: string[], signal: AbortSignal): Promise<boolean> {
     await chmod(folder, 0o711);
     // So that whatever a test leaves behind goes with the folder.
     process.env.TMPDIR = folder;
+    // The same programs are started many times over.
+    process.env.NODE_COMPILE_CACHE = join(folder, "cache");
     process.env.PIATA_DID_NOT_RUN = join(folder, "did-not-run");
     process.env.PATH = `${bin}${delimiter}${process.env.PATH ?? ""}`;
     const none = { passed: 0, failed: 0, skipped: 0 };
@@ -132,7 +134,8 @@ async function main(filters: string[], signal: AbortSignal): Promise<boolean> {
     const tests = await withPostgres(folder, () => runTests(files, signal));
     const didNotRun = await findText(process.env.PIATA_DID_NOT_RUN);
     if (didNotRun !== undefined) {
-      console.log(`\nNot run on this machine:\n${didNotRun.replace(/^(?=.)/gm, "  ")}`);
+      const lines = new Set(didNotRun.trim().split("\n"));
+      console.log(`\nNot run on this machine:\n  ${[...lines].join("\n  ")}\n`);
     }
     const passed = checks.passed + tests.passed;
     const failed = checks.failed + tests.failed;

@@ -8,6 +8,13 @@ export function openLog(program: string, level: string): Log {
     level,
     base: { program, pid: process.pid },
     timestamp: pino.stdTimeFunctions.isoTime,
+    serializers: { err: errorFields },
     formatters: { level: (label) => ({ level: label }) },
   });
+}
+
+// Not everything that an error carries: PostgreSQL's `detail` quotes the values of the row.
+function errorFields(error: unknown) {
+  const { name, message, stack, code } = error as Error & { code?: unknown };
+  return { type: name, message, stack, code };
 }

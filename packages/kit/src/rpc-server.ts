@@ -13,7 +13,7 @@ import { NestFactory } from "@nestjs/core";
 import { ServerGrpc } from "@nestjs/microservices";
 import type { Status } from "@piata/contracts/rpc/status";
 import { HealthImplementation } from "grpc-health-check";
-import { type Observable, throwError } from "rxjs";
+import { type Observable, Subject, takeUntil, throwError } from "rxjs";
 import { Failure, fromStatus, internal, toServiceError } from "./errors.js";
 import type { Log } from "./log.js";
 import type { Metrics } from "./metrics.js";
@@ -57,6 +57,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     port: strategy.port,
     drain: () => {
       for (const name of names) health.setStatus(name, "NOT_SERVING");
+      strategy.endStreams();
     },
     close: async (timeoutMs) => {
       const cutOff = setTimeout(() => strategy.cutOff(), timeoutMs);
@@ -66,11 +67,14 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   };
 }
 
+type StreamHandler = (...call: unknown[]) => Promise<Observable<unknown>>;
+
 /** Nest's gRPC transport with the codecs of the generated definitions and the port it really has. */
 class PiataServer extends ServerGrpc {
   port = 0;
   readonly #options: RpcServerOptions;
   readonly #health: HealthImplementation;
+  readonly #draining = new Subject<void>();
   #server: Server | undefined;
 
   constructor(options: RpcServerOptions, health: HealthImplementation) {
@@ -111,6 +115,17 @@ class PiataServer extends ServerGrpc {
     const handler = super.getMessageHandler(service, method, streaming, native);
     if (!handler) throw new Error(`${service}/${method} has no @GrpcMethod handler.`);
     return handler;
+  }
+
+  // A watch has no end of its own; its caller opens it again elsewhere.
+  override createStreamServiceMethod(handler: StreamHandler) {
+    return super.createStreamServiceMethod(async (...call: Parameters<StreamHandler>) =>
+      this.transformToObservable(await handler(...call)).pipe(takeUntil(this.#draining)),
+    );
+  }
+
+  endStreams(): void {
+    this.#draining.next();
   }
 
   cutOff(): void {

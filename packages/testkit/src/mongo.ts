@@ -1,7 +1,7 @@
 // A server of MongoDB's protocol for tests: one that is given, or a program on the PATH.
 import { type ChildProcess, spawn } from "node:child_process";
 import { constants } from "node:fs";
-import { access, mkdtemp, rm } from "node:fs/promises";
+import { access, mkdtemp, rm, stat } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
@@ -126,7 +126,7 @@ async function findProgram(name: string): Promise<string | undefined> {
     const path = join(folder, process.platform === "win32" ? `${name}.exe` : name);
     try {
       await access(path, constants.X_OK);
-      return path;
+      if ((await stat(path)).isFile()) return path;
     } catch {
       // Not in this folder; the next one may have it.
     }

@@ -30,7 +30,7 @@ export const settings = {
   passwordChecksAtOnce: setting(
     "ACCESS_PASSWORD_CHECKS_AT_ONCE",
     optional(integer(1, 64), 2),
-    "Passwords hashed at once. Each takes a core, 19 MiB and a thread of Node's pool (UV_THREADPOOL_SIZE, 4), which checking tokens needs too.",
+    "Passwords hashed at once: fewer than UV_THREADPOOL_SIZE (4), as tokens need threads too.",
   ),
   passwordChecksWaiting: setting(
     "ACCESS_PASSWORD_CHECKS_WAITING",

@@ -124,7 +124,7 @@ describe("the access and user services", () => {
     });
   });
 
-  it("tell an expired access token from a forged one, and end its session all the same", async () => {
+  it("tell an expired access token from a forged one, yet end its session", async () => {
     const { user: owner, tokens } = await newAccount(instance);
     const [, payload] = tokens.accessToken.split(".");
     const claims = JSON.parse(Buffer.from(payload as string, "base64url").toString());
@@ -144,7 +144,7 @@ describe("the access and user services", () => {
     assert.deepEqual(await authenticate(tokens.accessToken), ["SESSION_ENDED"]);
   });
 
-  it("give new tokens for a refresh token, and both of two tabs that refresh together", async () => {
+  it("give new tokens for a refresh token, and to both of two tabs at once", async () => {
     const { user: owner, tokens } = await newAccount(instance);
     const tabs = await Promise.all([refresh(tokens.refreshToken), refresh(tokens.refreshToken)]);
     const accessTokens = tabs.map((tab) => tab.tokens?.accessToken ?? "");

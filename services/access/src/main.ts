@@ -37,10 +37,6 @@ await run("access", settings, async ({ config, log, metrics, connect, onStop }) 
     relevantSeconds: accessTokenSeconds + 2 * CLOCK_TOLERANCE_SECONDS,
     log,
   });
-  // A watch never ends by itself, and the server waits for its calls before it closes.
-  for (const signal of ["SIGTERM", "SIGINT", "disconnect"] as const) {
-    process.once(signal, () => void revocations.close());
-  }
   onStop(() => revocations.close());
 
   return {

@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto";
 import { hash, verify } from "@node-rs/argon2";
 import { resourceExhausted } from "@piata/kit/errors";
 
-// OWASP's first choice for argon2id, which is the library's default algorithm.
+// One of OWASP's equal choices for argon2id, which is the library's default algorithm.
 const ARGON2ID = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
 
 export interface PasswordLimits {

@@ -41,7 +41,7 @@ function watch(revocations: Revocations) {
 }
 
 describe("a watcher of revocations", () => {
-  it("is told first of all that matter, then of what is new, and hears when nothing is", async () => {
+  it("is told first of all that matters, then of what is new, then that nothing is", async () => {
     const ended = new Ended();
     ended.ids = ["before"];
     const revocations = revocationsOf(ended);

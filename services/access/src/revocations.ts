@@ -46,7 +46,7 @@ export class Revocations {
     this.#options = options;
   }
 
-  /** All sessions whose end still matters, then each soon after it ends. Returns how to stop that. */
+  /** Tells of all ends that still matter, then of each soon after it. Returns how to stop that. */
   watch(watcher: Watcher): () => void {
     if (this.#closed) {
       watcher.complete();

@@ -52,7 +52,10 @@ export class Sessions {
     return this.#tokens(session, token);
   }
 
-  /** Trades a refresh token. Throws UNAUTHENTICATED / TOKEN_INVALID, TOKEN_EXPIRED, SESSION_ENDED. */
+  /**
+   * Trades a refresh token for new tokens. Throws UNAUTHENTICATED / TOKEN_INVALID, TOKEN_EXPIRED,
+   * SESSION_ENDED.
+   */
   async refresh(refreshToken: string): Promise<Tokens> {
     const spentHash = findRefreshTokenHash(refreshToken);
     if (!spentHash) throw tokenInvalid();

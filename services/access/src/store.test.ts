@@ -37,7 +37,8 @@ describe("the store", () => {
 
   const spentAgo = (hash: Buffer, seconds: number) =>
     rows(
-      `update refresh_tokens set spent_at = now() - make_interval(secs => $2) where token_hash = $1`,
+      `update refresh_tokens set spent_at = now() - make_interval(secs => $2)
+        where token_hash = $1`,
       [hash, seconds],
     );
 
@@ -93,7 +94,7 @@ describe("the store", () => {
     assert.equal((await store.findOpen([session.sessionId])).size, 0);
   });
 
-  it("tells an expired token from an unknown one, and does not end a session for either", async () => {
+  it("tells an expired token from an unknown one, and ends no session for either", async () => {
     const { session, hash } = await signedIn();
     await rows("update refresh_tokens set expires_at = now() where token_hash = $1", [hash]);
     assert.equal(await store.rotate(hash, newRefreshToken().hash), undefined);
@@ -165,7 +166,7 @@ describe("the store", () => {
     assert.notEqual((await store.createUser(email, "a hash")).id, userId);
   });
 
-  it("opens no session that outlives its user, however sign-ins race with the deletion", async () => {
+  it("opens no session that outlives its user, however sign-ins race with that", async () => {
     for (let round = 0; round < 20; round += 1) {
       const { id } = await store.createUser(newEmail(), "a hash");
       const [opened] = await Promise.all([
@@ -189,7 +190,7 @@ describe("the store", () => {
     assert.equal(user.role, Role.CUSTOMER);
   });
 
-  it("hands a due erasure to one claimer, again when its lease is over, later each time", async () => {
+  it("hands a due erasure to one claimer, later after each failed try", async () => {
     const { session } = await signedIn();
     const { userId } = session;
     const mine = async () => (await store.claimErasures(1_000)).filter((id) => id === userId);

@@ -134,7 +134,7 @@ export class AccessStore {
     await this.#db.rows(FINISH_ERASURE, [userId]);
   }
 
-  /** Deletes tokens and sessions whose time was over a day ago; tells the larger count of the two. */
+  /** Deletes tokens and sessions that expired a day ago; tells the larger count of the two. */
   async deleteExpired(limit: number): Promise<number> {
     const [deleted] = await this.#db.rows<{ count: number }>(DELETE_EXPIRED, [limit]);
     return deleted?.count ?? 0;
@@ -312,5 +312,6 @@ const DELETE_EXPIRED = statement(
                     limit $1 for update skip locked)
      returning 1
    )
-   select greatest((select count(*) from old_tokens), (select count(*) from old_sessions)) as count`,
+   select greatest((select count(*) from old_tokens),
+                   (select count(*) from old_sessions)) as count`,
 );

@@ -1,4 +1,4 @@
-/** The two kinds of token: access tokens are signed and tell what they say, refresh tokens only point. */
+/** The two kinds of token: access tokens are signed and speak, refresh tokens only point. */
 import {
   createHash,
   createPrivateKey,

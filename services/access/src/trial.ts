@@ -1,4 +1,4 @@
-/** For tests: instances of the real program with a key, a database and a cart service of the test's own. */
+/** For tests: instances of the real program with a key, a database and a cart of the test's own. */
 import { generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";

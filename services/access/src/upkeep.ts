@@ -1,4 +1,4 @@
-/** What goes on behind the calls: deleted users' carts are erased, and rows whose time is over go. */
+/** What goes on behind the calls: deleted users' carts are erased, expired rows go. */
 import { type Context, ownContext } from "@piata/kit/context";
 import { isFailure } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";

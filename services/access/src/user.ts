@@ -13,8 +13,9 @@ const PASSWORD_LENGTH_MAX = 128;
 const COMMONEST = new Set(
   `12345678 123456789 1234567890 0123456789 87654321 987654321 0987654321 123123123 1234512345
    12341234 11223344 1122334455 112233445566 147258369 123654789 789456123 1q2w3e4r 1q2w3e4r5t
-   1qaz2wsx 1qazxsw2 q1w2e3r4 q1w2e3r4t5 qwertyui qwertyuiop qwerty12 qwerty123 qwerty1234 qwerty12345
-   qwer1234 asdfghjk asdfghjkl asdf1234 zxcvbnm1 zxcvbnm123 abcdefgh abcd1234 abc12345 abc123456
+   1qaz2wsx 1qazxsw2 q1w2e3r4 q1w2e3r4t5 qwertyui qwertyuiop qwerty12 qwerty123 qwerty1234
+   qwerty12345 qwer1234 asdfghjk asdfghjkl asdf1234 zxcvbnm1 zxcvbnm123 abcdefgh abcd1234
+   abc12345 abc123456
    a1234567 a12345678 a123456789 aa123456 aa12345678 password password1 password12 password123
    password1234 password! passw0rd p@ssw0rd p@ssword pass1234 passport iloveyou iloveyou1 sunshine
    princess princess1 football football1 baseball baseball1 superman superman1 starwars trustno1
@@ -41,7 +42,7 @@ export function checkedEmail(text: string): string {
   });
 }
 
-/** A password as it is hashed, or undefined when it is longer than any password that was accepted. */
+/** A password as it is hashed, or undefined when it is longer than any that was accepted. */
 export function findPassword(text: string): string | undefined {
   // A code point takes at most two units: megabytes are not taken apart to be counted.
   if (text.length > 2 * PASSWORD_LENGTH_MAX) return undefined;

@@ -2,8 +2,8 @@
  * What is kept about one user's cart, and every way in which it changes.
  *
  * A checkout is the lines that an order took aside. Per order id it only moves forward,
- * none -> TAKEN -> ENDED (its lines put back, or sold), and what never was taken can end too: a late
- * or repeated step finds that and changes nothing.
+ * none -> TAKEN -> ENDED (its lines put back, or sold), and what never was taken can end too: a
+ * late or repeated step finds that and changes nothing.
  *
  * The functions are pure. One that changes nothing answers with the very cart it was given.
  */
@@ -29,11 +29,11 @@ export interface Cart {
   /** The order ids whose checkouts ended last. */
   readonly ended: Readonly<Record<string, 1>>;
   /**
-   * Every order id up to this one has ended, unless it has a checkout still: so `ended` does not grow
-   * for ever. It harms no live order. What was taken stays valid, for its checkout is looked for
-   * first. And order ids grow: when an order that has yet to take is this far behind, the same user
-   * has ended ENDED_MAX newer ones meanwhile, its intent has long given up, and being refused leaves
-   * the lines in the cart.
+   * Every order id up to this one has ended, unless it has a checkout still: so `ended` does not
+   * grow for ever. It harms no live order. What was taken stays valid, for its checkout is looked
+   * for first. And order ids grow: when an order that has yet to take is this far behind, the same
+   * user has ended ENDED_MAX newer ones meanwhile, its intent has long given up, and being refused
+   * leaves the lines in the cart.
    */
   readonly floor: number;
   /** The user was deleted, for good. */

@@ -11,7 +11,7 @@ interface CartRow extends Omit<Cart, "exists" | "lines"> {
   lines: Cart["lines"] | null;
 }
 
-/** A batch is one short transaction: the users' rows are locked, decided in code, written at once. */
+/** A batch is one short transaction: the users' rows are locked, decided, written at once. */
 export class PostgresCartStore implements CartStore {
   readonly #db: Database;
 

@@ -10,8 +10,8 @@ export interface SerialProxy {
 
 /**
  * FerretDB reads, decides and writes without a transaction around it, so that two commands at once
- * lose updates. Through this proxy it has one command at a time, whoever sends them; what the callers
- * do between their commands still meets.
+ * lose updates. Through this proxy it has one command at a time, whoever sends them; what the
+ * callers do between their commands still meets.
  */
 export async function oneAtATime(
   target: { host: string; port: number },

@@ -19,8 +19,8 @@ export interface OfOrder extends OfUser {
 /**
  * Every method takes a list and answers it in order. The items of one user apply in order, each
  * wholly or not at all, whatever else goes on at the same time; a refused item is its Failure and
- * leaves its neighbours alone. While the database is away: UNAVAILABLE / DATABASE_UNREACHABLE, thrown
- * or as answers.
+ * leaves its neighbours alone. While the database is away: UNAVAILABLE / DATABASE_UNREACHABLE,
+ * thrown or as answers.
  */
 export interface CartStore {
   /** What is kept about each user; who is not in the answer has nothing. */

@@ -26,7 +26,7 @@ export enum CheckoutState {
 
 export interface Line {
   productId: number;
-  /** 1 to 999. */
+  /** 1 to 999; more only where a checkout was put back onto a line that had grown. */
   quantity: number;
 }
 
@@ -1531,7 +1531,8 @@ export const CartServiceService = {
   },
   /**
    * One change per item; changes of one user in one call apply in order. Add is not idempotent, the others are.
-   * Errors of an item: UNAUTHENTICATED / SIGN_IN_REQUIRED; INVALID_ARGUMENT / ID_INVALID, QUANTITY_INVALID;
+   * Errors of an item: UNAUTHENTICATED / SIGN_IN_REQUIRED; INVALID_ARGUMENT / ID_INVALID, QUANTITY_INVALID,
+   * CHANGE_INVALID (the item says no change); ABORTED / CART_BUSY (MongoDB: too many change this cart at once);
    * NOT_FOUND / CART_LINE_NOT_FOUND (set and remove), USER_NOT_FOUND (the user was deleted);
    * FAILED_PRECONDITION / QUANTITY_LIMIT (more than 999 of a product), CART_FULL (more than 100 products).
    */
@@ -1604,7 +1605,8 @@ export interface CartServiceServer extends UntypedServiceImplementation {
   batchGetCarts: handleUnaryCall<BatchGetCartsRequest, BatchGetCartsResponse>;
   /**
    * One change per item; changes of one user in one call apply in order. Add is not idempotent, the others are.
-   * Errors of an item: UNAUTHENTICATED / SIGN_IN_REQUIRED; INVALID_ARGUMENT / ID_INVALID, QUANTITY_INVALID;
+   * Errors of an item: UNAUTHENTICATED / SIGN_IN_REQUIRED; INVALID_ARGUMENT / ID_INVALID, QUANTITY_INVALID,
+   * CHANGE_INVALID (the item says no change); ABORTED / CART_BUSY (MongoDB: too many change this cart at once);
    * NOT_FOUND / CART_LINE_NOT_FOUND (set and remove), USER_NOT_FOUND (the user was deleted);
    * FAILED_PRECONDITION / QUANTITY_LIMIT (more than 999 of a product), CART_FULL (more than 100 products).
    */

@@ -544,7 +544,7 @@ export const UserServiceService = {
   },
   /**
    * The data of the user that the context names. Idempotent.
-   * Errors: NOT_FOUND / USER_NOT_FOUND (also once deleted).
+   * Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED; NOT_FOUND / USER_NOT_FOUND (also once deleted).
    */
   getUser: {
     path: "/piata.user.v1.UserService/GetUser" as const,
@@ -557,7 +557,7 @@ export const UserServiceService = {
   },
   /**
    * Deletes the user that the context names: e-mail and password are erased, every session ends, the
-   * cart is erased soon after. The id is never used again. Idempotent.
+   * cart is erased soon after. The id is never used again. Idempotent. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED.
    */
   deleteUser: {
     path: "/piata.user.v1.UserService/DeleteUser" as const,
@@ -570,7 +570,8 @@ export const UserServiceService = {
   },
   /**
    * Makes a user staff or a customer, by e-mail. Only the operator's command calls it. Idempotent.
-   * Takes effect at the user's next sign-in or refresh. Errors: NOT_FOUND / USER_NOT_FOUND.
+   * Takes effect at the user's next sign-in or refresh. Errors: NOT_FOUND / USER_NOT_FOUND;
+   * INVALID_ARGUMENT / ROLE_INVALID.
    */
   setUserRole: {
     path: "/piata.user.v1.UserService/SetUserRole" as const,
@@ -592,17 +593,18 @@ export interface UserServiceServer extends UntypedServiceImplementation {
   registerUser: handleUnaryCall<RegisterUserRequest, RegisterUserResponse>;
   /**
    * The data of the user that the context names. Idempotent.
-   * Errors: NOT_FOUND / USER_NOT_FOUND (also once deleted).
+   * Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED; NOT_FOUND / USER_NOT_FOUND (also once deleted).
    */
   getUser: handleUnaryCall<GetUserRequest, GetUserResponse>;
   /**
    * Deletes the user that the context names: e-mail and password are erased, every session ends, the
-   * cart is erased soon after. The id is never used again. Idempotent.
+   * cart is erased soon after. The id is never used again. Idempotent. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED.
    */
   deleteUser: handleUnaryCall<DeleteUserRequest, DeleteUserResponse>;
   /**
    * Makes a user staff or a customer, by e-mail. Only the operator's command calls it. Idempotent.
-   * Takes effect at the user's next sign-in or refresh. Errors: NOT_FOUND / USER_NOT_FOUND.
+   * Takes effect at the user's next sign-in or refresh. Errors: NOT_FOUND / USER_NOT_FOUND;
+   * INVALID_ARGUMENT / ROLE_INVALID.
    */
   setUserRole: handleUnaryCall<SetUserRoleRequest, SetUserRoleResponse>;
 }
