@@ -223,7 +223,7 @@ async function signal(home: Pick<Home, "bin">, pid: number, name: "INT" | "QUIT"
   }
 }
 
-/** Ends the servers whose data is anywhere in the folder, such as those of tests that were killed. */
+/** Ends the servers whose data is anywhere in the folder: those of tests that were killed. */
 export async function endServersIn(folder: string): Promise<void> {
   const bin = join(await binariesFolder(), "bin");
   for await (const lock of glob("**/cluster/postmaster.pid", { cwd: folder })) {

@@ -1,4 +1,4 @@
-// npm test [-- <part of a file name> ...]: the checks, then every test on a PostgreSQL of the run's.
+// npm test [-- <part of a file name> ...]: the checks, then every test, on a PostgreSQL of its own.
 import { execFile } from "node:child_process";
 import { existsSync, globSync } from "node:fs";
 import { chmod, mkdtemp, rm } from "node:fs/promises";

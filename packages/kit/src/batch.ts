@@ -37,6 +37,9 @@ export async function answerEach<Item, Checked, Answer>(
   });
   if (passed.length > 0) {
     const answers = await settle(passed);
+    if (answers.length !== passed.length) {
+      throw new Error(`${answers.length} answers were made for ${passed.length} items`);
+    }
     places.forEach((place, index) => {
       const answer = answers[index] as Answer | Failure;
       results[place] = answer instanceof Failure ? { failure: toStatus(answer) } : answer;

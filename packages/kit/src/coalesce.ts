@@ -54,12 +54,16 @@ export function coalesce<Item, Answer>(
   }
 
   async function dispatch(batch: Waiting<Item, Answer>[]): Promise<void> {
-    const groups = key ? byKey(batch, key) : batch.map((one) => [one]);
-    observe?.(groups.length);
     try {
+      const groups = key ? byKey(batch, key) : batch.map((one) => [one]);
+      observe?.(groups.length);
       const answers = await send(groups.map(([first]) => (first as Waiting<Item, Answer>).item));
+      const got = answers.length;
       groups.forEach((group, index) => {
-        const answer = index < answers.length ? (answers[index] as Answer | Failure) : internal();
+        const answer =
+          index < got
+            ? (answers[index] as Answer | Failure)
+            : internal(new Error(`${name}: ${got} answers for ${groups.length} items`));
         for (const one of group) {
           if (answer instanceof Failure) one.reject(answer);
           else one.resolve(answer);

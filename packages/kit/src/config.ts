@@ -53,9 +53,10 @@ export function readConfig<S extends Settings>(
   const faults: string[] = [];
   const config: Record<string, unknown> = {};
   for (const [key, { name, type, doc }] of Object.entries(settings)) {
-    const parsed = type.safeParse(env[name] === "" ? undefined : env[name]);
+    const text = env[name] === "" ? undefined : env[name];
+    const parsed = type.safeParse(text);
     if (parsed.success) config[key] = parsed.data;
-    else if (env[name] === undefined) faults.push(`${name} is missing: ${doc}`);
+    else if (text === undefined) faults.push(`${name} is missing: ${doc}`);
     else faults.push(`${name}: ${parsed.error.issues.map((issue) => issue.message).join("; ")}`);
   }
   if (faults.length > 0) throw new ConfigError(`Bad configuration:\n  ${faults.join("\n  ")}`);

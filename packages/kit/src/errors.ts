@@ -44,8 +44,14 @@ export class Failure extends Error {
   /** Every dynamic value of the message, for programs. */
   readonly metadata: Readonly<Record<string, string>>;
 
-  constructor(code: Code, reason: string, message: string, metadata: Record<string, string> = {}) {
-    super(message);
+  constructor(
+    code: Code,
+    reason: string,
+    message: string,
+    metadata: Record<string, string> = {},
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
     this.name = "Failure";
     this.code = code;
     this.reason = reason;
@@ -75,9 +81,15 @@ export const resourceExhausted = maker("RESOURCE_EXHAUSTED");
 export const deadlineExceeded = maker("DEADLINE_EXCEEDED");
 export const unavailable = maker("UNAVAILABLE");
 
-/** What the outside sees of a bug. */
-export const internal = (): Failure =>
-  new Failure("INTERNAL", "INTERNAL", "Something went wrong on our side; it has been logged.");
+/** What the outside sees of a bug. The cause stays inside, for the log. */
+export const internal = (cause?: unknown): Failure =>
+  new Failure(
+    "INTERNAL",
+    "INTERNAL",
+    "Something went wrong on our side; it has been logged.",
+    {},
+    cause === undefined ? undefined : { cause },
+  );
 
 export function toStatus(failure: Failure): Status {
   const info = {
@@ -107,10 +119,21 @@ export function toServiceError(failure: Failure): Partial<ServiceError> {
   return { code: CODES[failure.code], details: failure.message, metadata };
 }
 
+/** The Failure that a call ended with; undefined when gRPC itself ended it. */
+export function failureIn(metadata: Metadata | null | undefined): Failure | undefined {
+  const details = metadata?.get(DETAILS_KEY)[0];
+  if (!(details instanceof Buffer)) return undefined;
+  try {
+    return fromStatus(Status.decode(details));
+  } catch (error) {
+    return internal(error);
+  }
+}
+
 /** What a gRPC client makes of a call's error; `service` is the one that was called. */
 export function fromServiceError(error: ServiceError, service: string): Failure {
-  const details = error.metadata?.get(DETAILS_KEY)[0];
-  if (details instanceof Buffer) return fromStatus(Status.decode(details));
+  const failure = failureIn(error.metadata);
+  if (failure) return failure;
   switch (error.code) {
     case status.DEADLINE_EXCEEDED:
       return deadlineExceeded("DEADLINE", `The ${service} service did not answer in time.`, {
@@ -124,6 +147,6 @@ export function fromServiceError(error: ServiceError, service: string): Failure 
     case status.RESOURCE_EXHAUSTED:
       return resourceExhausted("MESSAGE_TOO_LARGE", error.details, { service });
     default:
-      return internal();
+      return internal(error);
   }
 }

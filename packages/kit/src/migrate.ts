@@ -21,6 +21,8 @@ const LOCK = 7_426_801;
 export async function migrate(url: Secret, folder: URL): Promise<void> {
   const migrations = await readMigrations(folder);
   const client = new pg.Client({ connectionString: url.reveal(), application_name: "migrate" });
+  // The statement under way is told of a broken connection; without a listener the process would end.
+  client.on("error", () => undefined);
   await client.connect();
   try {
     // Up to date, the common case, needs no lock.

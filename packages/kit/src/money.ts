@@ -34,8 +34,10 @@ export function minorUnits(price: number, currencyCode: string): number {
     });
   }
   // The shortest decimal that is this number: 19.99, not 19.989999999999998.
-  const [whole = "0", fraction = ""] = String(price).split(".");
-  if (fraction.length > decimals || whole.includes("e")) {
+  const text = String(price);
+  const [whole = "0", fraction = ""] = text.split(".");
+  // Written with an exponent, it is below 0.000001: more decimals than any currency has.
+  if (fraction.length > decimals || text.includes("e")) {
     throw invalidArgument(
       "PRICE_INVALID",
       `price may have at most ${decimals} decimals in ${currencyCode}.`,

@@ -1,7 +1,7 @@
 /** PostgreSQL: named statements on pipelined connections, transactions, errors as Failures. */
 import pg from "pg";
 import type { Secret } from "./config.js";
-import { type Failure, unavailable } from "./errors.js";
+import { type Failure, isFailure, unavailable } from "./errors.js";
 
 /** A statement that is parsed once per connection and then called by its name. */
 export interface Statement {
@@ -51,15 +51,25 @@ export class Database implements Queries {
           oid === INT8 ? parseInt8 : pg.types.getTypeParser(oid, format as "text")) as never,
       },
     } as pg.PoolConfig);
-    // An idle connection that breaks is replaced when the next one is needed.
+    // A connection that breaks while it is idle is replaced when the next one is needed; one that
+    // breaks in use tells the statement under way. Without listeners either would end the process.
     this.pool.on("error", () => undefined);
+    this.pool.on("connect", (client) => client.on("error", () => undefined));
   }
 
+  // Not pool.query: it closes the connection of every statement that fails, and a broken unique
+  // constraint is an everyday answer.
   async rows<Row>(sql: Statement, values: unknown[] = []): Promise<Row[]> {
+    const client = await this.#connect();
+    let away = false;
     try {
-      return (await this.pool.query({ ...sql, values })).rows as Row[];
+      return (await client.query({ ...sql, values })).rows as Row[];
     } catch (error) {
-      throw translated(error);
+      const failure = translated(error);
+      away = isFailure(failure);
+      throw failure;
+    } finally {
+      client.release(away);
     }
   }
 
@@ -75,27 +85,39 @@ export class Database implements Queries {
   }
 
   async #attempt<Result>(work: (tx: Queries) => Promise<Result>): Promise<Result> {
-    const client = await this.pool.connect().catch((error) => {
-      throw translated(error);
-    });
+    const client = await this.#connect();
+    let over = false;
     let broken = false;
+    const rows = async <Row>(sql: Statement, values: unknown[] = []): Promise<Row[]> => {
+      // By now the connection may be somebody else's.
+      if (over) throw new Error(`${sql.name} came after the end of its transaction`);
+      return (await client.query({ ...sql, values })).rows as Row[];
+    };
     try {
       // On a pipelined connection BEGIN costs no round trip: the first statement goes out behind it.
       const begun = client.query("begin");
-      const result = work({
-        rows: async <Row>(sql: Statement, values: unknown[] = []) =>
-          (await client.query({ ...sql, values })).rows as Row[],
-      });
-      await Promise.all([begun, result]);
-      await client.query("commit");
-      return await result;
+      const [result] = await Promise.all([(async () => work({ rows }))(), begun]);
+      over = true;
+      // COMMIT after a statement that failed, even one whose error `work` caught, rolls back.
+      const { command } = await client.query("commit");
+      if (command !== "COMMIT") throw new Error("a statement failed, so nothing was committed");
+      return result;
     } catch (error) {
+      over = true;
       await client.query("rollback").catch(() => {
         broken = true;
       });
       throw translated(error);
     } finally {
       client.release(broken);
+    }
+  }
+
+  async #connect(): Promise<pg.PoolClient> {
+    try {
+      return await this.pool.connect();
+    } catch (error) {
+      throw translated(error);
     }
   }
 
@@ -111,10 +133,13 @@ const NETWORK = new Set([
   "ECONNRESET",
   "EPIPE",
   "ETIMEDOUT",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "EAI_AGAIN",
   "ENOTFOUND",
   "ENOENT",
 ]);
-const DRIVER = /connection (terminated|timeout|error)|timeout exceeded when trying to connect/i;
+const DRIVER = /connection (terminated|timeout|error)|timeout (exceeded when trying|expired)/i;
 
 function translated(error: unknown): unknown {
   const { code, message } = error as { code?: string; message?: string };

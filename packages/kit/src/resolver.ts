@@ -24,6 +24,7 @@ class DiscoveryResolver {
   readonly #listener: experimental.ResolverListener;
   readonly #source: InstanceSource;
   #unsubscribe: (() => void) | undefined;
+  #last = "";
 
   constructor(
     target: { path: string },
@@ -44,7 +45,11 @@ class DiscoveryResolver {
     this.#unsubscribe ??= this.#source.subscribe(this.#service, (instances) => {
       // An empty list keeps the last one: it is better to try than to fail for certain.
       if (instances.length === 0) return;
-      const endpoints = instances.map(({ address }) => {
+      const addresses = instances.map(({ address }) => address).sort();
+      // grpc-js builds its balancer anew for each list, and most news is about other services.
+      if (addresses.join() === this.#last) return;
+      this.#last = addresses.join();
+      const endpoints = addresses.map((address) => {
         const at = address.lastIndexOf(":");
         return { addresses: [{ host: address.slice(0, at), port: Number(address.slice(at + 1)) }] };
       });
@@ -55,5 +60,6 @@ class DiscoveryResolver {
   destroy(): void {
     this.#unsubscribe?.();
     this.#unsubscribe = undefined;
+    this.#last = "";
   }
 }

@@ -131,6 +131,7 @@ export class Channel {
       const call = open(request);
       const cancel = () => call.cancel();
       signal?.addEventListener("abort", cancel);
+      if (signal?.aborted) cancel();
       // Breaking off cancels the call, which then reports that as an error to nobody.
       call.on("error", () => undefined);
       try {

@@ -4,6 +4,7 @@ import {
   Server,
   ServerCredentials,
   ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
   type ServerInterceptor,
   status,
 } from "@grpc/grpc-js";
@@ -14,7 +15,7 @@ import { ServerGrpc } from "@nestjs/microservices";
 import type { Status } from "@piata/contracts/rpc/status";
 import { HealthImplementation } from "grpc-health-check";
 import { type Observable, Subject, takeUntil, throwError } from "rxjs";
-import { Failure, fromStatus, internal, toServiceError } from "./errors.js";
+import { Failure, failureIn, fromStatus, internal, toServiceError } from "./errors.js";
 import type { Log } from "./log.js";
 import type { Metrics } from "./metrics.js";
 
@@ -51,7 +52,13 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
 
   const app = await NestFactory.createMicroservice(ServiceModule, { strategy, logger: false });
   app.useGlobalFilters(new FailureFilter(log));
-  await app.listen();
+  try {
+    await app.listen();
+  } catch (error) {
+    // It may be bound already: a program that cannot serve must not listen either.
+    strategy.cutOff();
+    throw error;
+  }
   log.info({ host, port: strategy.port || port }, "serving gRPC");
   return {
     port: strategy.port,
@@ -61,8 +68,13 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     },
     close: async (timeoutMs) => {
       const cutOff = setTimeout(() => strategy.cutOff(), timeoutMs);
-      await app.close();
-      clearTimeout(cutOff);
+      // Those that were opened again since the drain.
+      strategy.endStreams();
+      try {
+        await app.close();
+      } finally {
+        clearTimeout(cutOff);
+      }
     },
   };
 }
@@ -160,9 +172,15 @@ class FailureFilter implements RpcExceptionFilter {
   constructor(log: Log) {
     this.#log = log;
   }
-  catch(error: unknown, _host: ArgumentsHost): Observable<never> {
-    if (!(error instanceof Failure)) this.#log.error({ err: error }, "a handler threw a bug");
-    return throwError(() => toServiceError(error instanceof Failure ? error : internal()));
+  catch(error: unknown, host: ArgumentsHost): Observable<never> {
+    const failure = error instanceof Failure ? error : internal(error);
+    if (failure.cause !== undefined) {
+      const [request, , call] = host.getArgs<[Loggable, unknown, { getPath(): string }]>();
+      const rpc = call.getPath().slice(1);
+      const traceId = traceOf(request);
+      this.#log.error({ rpc, traceId, err: failure.cause }, "a handler threw a bug");
+    }
+    return throwError(() => toServiceError(failure));
   }
 }
 
@@ -172,6 +190,9 @@ interface Loggable {
   results?: { failure?: Status }[];
 }
 
+const traceOf = ({ context, items }: Loggable): string | undefined =>
+  context?.traceId ?? items?.[0]?.context?.traceId;
+
 /** One line per call: method, code, reason, duration, caller, trace. Bodies are never logged. */
 function callLogger(log: Log, metrics: Metrics): ServerInterceptor {
   return (method, call) => {
@@ -179,6 +200,17 @@ function callLogger(log: Log, metrics: Metrics): ServerInterceptor {
     const rpc = method.path.slice(1);
     let caller: string | undefined;
     let request: Loggable = {};
+    let written = false;
+    const write = (code: string, reason?: string) => {
+      if (written) return;
+      written = true;
+      metrics.answer(rpc, code, start);
+      if (rpc.startsWith("grpc.health.")) return;
+      const durationMs = Math.round((performance.now() - start) * 100) / 100;
+      const items = request.items?.length;
+      const traceId = traceOf(request);
+      log.info({ rpc, caller, code, reason, durationMs, items, traceId }, "call");
+    };
     return new ServerInterceptingCall(call, {
       start: (next) =>
         next({
@@ -190,6 +222,8 @@ function callLogger(log: Log, metrics: Metrics): ServerInterceptor {
             request = message;
             proceed(message);
           },
+          // The caller is gone, so that no status will be sent.
+          onCancel: () => write(Date.now() < deadlineOf(call) ? "CANCELLED" : "DEADLINE_EXCEEDED"),
         }),
       sendMessage: (message: Loggable, next) => {
         message.results?.forEach(({ failure }, index) => {
@@ -201,17 +235,16 @@ function callLogger(log: Log, metrics: Metrics): ServerInterceptor {
         next(message);
       },
       sendStatus: (sent, next) => {
-        const code = status[sent.code ?? status.UNKNOWN];
-        metrics.answer(rpc, code, start);
-        if (!rpc.startsWith("grpc.health.")) {
-          const traceId = request.context?.traceId ?? request.items?.[0]?.context?.traceId;
-          const reason = sent.code === status.OK ? undefined : sent.details;
-          const durationMs = Math.round((performance.now() - start) * 100) / 100;
-          const items = request.items?.length;
-          log.info({ rpc, caller, code, reason, durationMs, items, traceId }, "call");
-        }
+        // A Failure's message may quote its caller; its reason never does.
+        const own = sent.code === status.OK ? undefined : (sent.details ?? undefined);
+        write(status[sent.code ?? status.UNKNOWN], failureIn(sent.metadata)?.reason ?? own);
         next(sent);
       },
     });
   };
+}
+
+function deadlineOf(call: ServerInterceptingCallInterface): number {
+  const deadline = call.getDeadline();
+  return deadline instanceof Date ? deadline.getTime() : deadline;
 }

@@ -188,5 +188,8 @@ function stopOnSignal(log: Log, stop: () => Promise<void>): void {
   };
   process.on("SIGTERM", end("SIGTERM"));
   process.on("SIGINT", end("SIGINT"));
-  process.on("disconnect", end("the launcher is gone"));
+  const alone = end("the launcher is gone");
+  process.on("disconnect", alone);
+  // It may have gone while we started.
+  if (process.send && !process.connected) void alone();
 }

@@ -20,8 +20,7 @@ export interface TextRule {
   lengthMax: number;
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what the check is for.
-const CONTROL = /[\u0000-\u001f\u007f]/;
+const CONTROL = /\p{Cc}/u;
 
 /** Text with the space around it gone, in Unicode's composed form. Lengths are in code points. */
 export function checkedText(value: string, rule: TextRule): string {
@@ -38,15 +37,16 @@ export function checkedText(value: string, rule: TextRule): string {
   return text;
 }
 
-/** A page's size and the id it goes on from. Throws INVALID_ARGUMENT / PAGE_INVALID. */
-export function checkedPage(pageSize: number, pageToken: string): { limit: number; from: number } {
+/** A page's size (0 asks for the usual one) and the id it goes on from. Throws INVALID_ARGUMENT / PAGE_INVALID. */
+export function checkedPage(pageSize: number, token: string): { limit: number; from: number } {
   if (!Number.isInteger(pageSize) || pageSize < 0 || pageSize > 100) {
     throw invalidArgument("PAGE_INVALID", "The page size must be from 1 to 100.", {
       field: "page_size",
     });
   }
-  const from = pageToken === "" ? 0 : Number(Buffer.from(pageToken, "base64url").toString());
-  if (!Number.isInteger(from) || from < 0 || from > ID_MAX) {
+  const from = token === "" ? 0 : Number(Buffer.from(token, "base64url").toString());
+  const handedOut = token === "" || pageToken(from) === token;
+  if (!handedOut || !Number.isInteger(from) || from < 0 || from > ID_MAX) {
     throw invalidArgument("PAGE_INVALID", "The page token is not one that was handed out.", {
       field: "page_token",
     });

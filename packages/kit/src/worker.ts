@@ -45,7 +45,8 @@ export class Worker<Job> {
   /** Works on a job that its caller holds already. */
   start(job: Job): void {
     const { name, log, work } = this.#options;
-    const running = work(job)
+    // Within a promise from the start: what `work` throws at once is logged like the rest.
+    const running = (async () => work(job))()
       .catch((error) => log.error({ err: error, worker: name }, "a job failed"))
       .finally(() => this.#running.delete(running));
     this.#running.add(running);

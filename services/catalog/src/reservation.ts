@@ -4,6 +4,9 @@ import { invalidArgument } from "@piata/kit/errors";
 import { checkedId } from "@piata/kit/validate";
 
 const LINES_MAX = 100;
+// The dearest order there can be costs less than 2^53: a total that no one can read exactly would fail
+// every order of its batch.
+const QUANTITY_MAX = 40_000;
 
 /** What an order asks for. */
 export interface Wanted {
@@ -35,11 +38,13 @@ export function checkedWanted(wanted: Wanted): Wanted {
   checkedId(wanted.orderId, "order_id");
   const { lines } = wanted;
   const products = new Set(lines.map(({ productId }) => checkedId(productId, "product_id")));
-  const countable = lines.every(({ quantity }) => Number.isInteger(quantity) && quantity > 0);
+  const countable = lines.every(
+    ({ quantity }) => Number.isInteger(quantity) && quantity > 0 && quantity <= QUANTITY_MAX,
+  );
   if (lines.length < 1 || lines.length > LINES_MAX || products.size < lines.length || !countable) {
     throw invalidArgument(
       "LINES_INVALID",
-      `An order has 1 to ${LINES_MAX} lines, each product once, each quantity at least 1.`,
+      `An order has 1 to ${LINES_MAX} lines, each product once and at most ${QUANTITY_MAX} of it.`,
       { field: "lines" },
     );
   }

@@ -91,13 +91,24 @@ export class CatalogStore {
    * has one keeps its verdict. Answers by order id.
    */
   async reserve(wanted: Wanted[]): Promise<Map<number, ReservationRow>> {
-    // In id order, so that two transactions never wait for each other's rows.
-    const orders = [...new Map(wanted.map((order) => [order.orderId, order])).values()].sort(
-      (a, b) => a.orderId - b.orderId,
-    );
-    const productIds = orders.flatMap(({ lines }) => lines.map(({ productId }) => productId));
+    // Of an order that is in the batch twice, the first one counts.
+    const orders = [...Map.groupBy(wanted, ({ orderId }) => orderId).values()]
+      .map(([first]) => first as Wanted)
+      .sort((a, b) => a.orderId - b.orderId);
+    const ids = orders.map(({ orderId }) => orderId);
+    const productIds = productsOf(orders);
     return this.#db.transaction(async (tx) => {
-      const verdicts = decide(orders, await tx.rows<Stock>(LOCK_STOCK, [productIds]));
+      // The second sees what was committed while the first one waited.
+      const [stock, standing] = await Promise.all([
+        tx.rows<Stock>(LOCK_STOCK, [productIds]),
+        reservations(tx, ids),
+      ]);
+      // An order that has its verdict takes nothing from its neighbours.
+      const verdicts = decide(
+        orders.filter(({ orderId }) => !standing.has(orderId)),
+        stock,
+      );
+      if (verdicts.length === 0) return standing;
       const placed = await tx.rows<{ orderId: number }>(PLACE_RESERVATIONS, [
         verdicts.map(({ orderId }) => orderId),
         verdicts.map(({ state }) => state),
@@ -106,31 +117,21 @@ export class CatalogStore {
         verdicts.map(({ refusalReason }) => refusalReason),
         verdicts.map(({ shortages }) => JSON.stringify(shortages)),
       ]);
-      const rows = new Map(verdicts.map((verdict) => [verdict.orderId, verdict]));
-      if (placed.length < orders.length) {
-        for (const { orderId } of placed) rows.delete(orderId);
-        const standing = await reservations(tx, [...rows.keys()]);
-        for (const verdict of verdicts) {
-          const { orderId } = verdict;
-          rows.set(orderId, standing.get(orderId) ?? verdict);
-        }
-      }
-      return rows;
+      // An order that was released in this very moment has its row from there.
+      if (placed.length < verdicts.length) return reservations(tx, ids);
+      return new Map([...standing, ...verdicts.map((row) => [row.orderId, row] as const)]);
     });
   }
 
   /** Moves each order's hold to its end, if it holds something. Answers with the rows there are then. */
   async settle(orderIds: number[], to: "SOLD" | "RELEASED"): Promise<Map<number, ReservationRow>> {
     const ids = [...new Set(orderIds)].sort((a, b) => a - b);
-    return this.#db.transaction(async (tx) => {
-      const held = [...(await reservations(tx, ids)).values()].filter((r) => r.state === "HELD");
-      const productIds = held.flatMap(({ lines }) => lines.map(({ productId }) => productId));
-      // Reserve locks stock before reservations; so does this.
-      if (productIds.length > 0) await tx.rows(LOCK_STOCK, [productIds]);
-      await tx.rows(SETTLE, [ids, to]);
-      if (to === "RELEASED") await tx.rows(BURY, [ids]);
-      return reservations(tx, ids);
-    });
+    for (;;) {
+      const rows = await this.#db.transaction((tx) => settleOnce(tx, ids, to));
+      // A Reserve that was committed in the midst of a release is there to be found now.
+      const missed = to === "RELEASED" && [...rows.values()].some(({ state }) => state === "HELD");
+      if (!missed) return rows;
+    }
   }
 
   #product({ priceMinor, ...row }: ProductRow): Product {
@@ -140,6 +141,21 @@ export class CatalogStore {
     };
   }
 }
+
+// Like Reserve it locks stock first and reservations then, each in id order, so that no two batches wait
+// for each other.
+async function settleOnce(tx: Queries, ids: number[], to: "SOLD" | "RELEASED") {
+  const held = [...(await reservations(tx, ids)).values()].filter((row) => row.state === "HELD");
+  if (held.length > 0) {
+    await tx.rows(LOCK_STOCK, [productsOf(held)]);
+    await tx.rows(SETTLE, [held.map(({ orderId }) => orderId), to]);
+  }
+  if (to === "RELEASED") await tx.rows(BURY, [ids]);
+  return reservations(tx, ids);
+}
+
+const productsOf = (orders: { lines: { productId: number }[] }[]): number[] =>
+  orders.flatMap(({ lines }) => lines.map(({ productId }) => productId));
 
 async function reservations(tx: Queries, ids: number[]): Promise<Map<number, ReservationRow>> {
   const rows = await tx.rows<ReservationRow>(FIND_RESERVATIONS, [ids]);
@@ -228,6 +244,7 @@ const PLACE_RESERVATIONS = statement(
      select order_id, state, lines::jsonb, total_minor, refusal_reason, shortages::jsonb
        from unnest($1::integer[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[])
          as verdict (order_id, state, lines, total_minor, refusal_reason, shortages)
+      order by order_id
      on conflict (order_id) do nothing
      returning order_id, state, lines
    ), held as (
@@ -278,6 +295,6 @@ const SETTLE = statement(
 const BURY = statement(
   "bury",
   `insert into reservations (order_id, state)
-   select order_id, 'RELEASED' from unnest($1::integer[]) as order_id
+   select order_id, 'RELEASED' from unnest($1::integer[]) as order_id order by order_id
    on conflict (order_id) do nothing`,
 );

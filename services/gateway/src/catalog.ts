@@ -62,7 +62,7 @@ export function catalog(channel: Channel, metrics: Metrics) {
         const { products, nextPageToken } = await rpc.listProducts(
           {
             context: anyone,
-            categoryId: page.categoryId ?? 0,
+            categoryId: page.categoryId == null ? 0 : checkedId(page.categoryId, "categoryId"),
             ...pageRequest(page),
           },
           anyone,

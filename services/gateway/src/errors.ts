@@ -21,14 +21,19 @@ interface EngineError {
 /** The Failure behind whatever was thrown; anything unexpected is logged here, once, and masked. */
 export function failureOf(error: unknown, log: Log, traceId: string): Failure {
   if (error instanceof Failure) return error;
-  const { originalError, path, message } = error as EngineError;
+  const { originalError, message } = error as EngineError;
   if (originalError instanceof Failure) return originalError;
-  // An error of the engine's own that is at no place in the answer is about the document or its variables.
-  if (error instanceof GraphQLError && !originalError && !path) {
-    return invalidArgument("GRAPHQL_INVALID", message);
-  }
+  if (isOfTheRequest(error as EngineError)) return invalidArgument("GRAPHQL_INVALID", message);
   log.error({ err: originalError ?? error, traceId }, "a resolver threw a bug");
   return internal();
+}
+
+// An engine's own error that is at no place in the answer is about the document or its variables. One about
+// an argument has a place: that a variable is null shows only when its field is reached.
+function isOfTheRequest(error: EngineError): boolean {
+  const { originalError = error, path, message } = error;
+  const isOfTheEngine = error instanceof GraphQLError && originalError instanceof GraphQLError;
+  return isOfTheEngine && (!path || message.startsWith('Argument "'));
 }
 
 export function errorAnswer(failure: Failure, traceId: string, error?: unknown): ErrorAnswer {

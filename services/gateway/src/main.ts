@@ -44,6 +44,10 @@ await run("gateway", settings, async ({ config, log, metrics, connect, onStop })
   return {
     port: (app.server.address() as AddressInfo).port,
     drain: () => undefined,
-    close: () => app.close(),
+    close: async (timeoutMs) => {
+      const cutOff = setTimeout(() => app.server.closeAllConnections(), timeoutMs);
+      await app.close();
+      clearTimeout(cutOff);
+    },
   };
 });

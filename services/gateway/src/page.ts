@@ -6,10 +6,10 @@ export interface PageArguments {
   after: string | null;
 }
 
-/** Throws INVALID_ARGUMENT / PAGE_INVALID; the service checks the upper bound and the cursor. */
+/** Throws INVALID_ARGUMENT / PAGE_INVALID; the service checks the cursor. */
 export function pageRequest({ first, after }: PageArguments) {
   const pageSize = first ?? 20;
-  if (pageSize < 1) {
+  if (pageSize < 1 || pageSize > 100) {
     throw invalidArgument("PAGE_INVALID", "first must be from 1 to 100.", { field: "first" });
   }
   return { pageSize, pageToken: after ?? "" };

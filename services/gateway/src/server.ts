@@ -1,16 +1,27 @@
 /** The HTTP side: /graphql by POST of application/json, queries by GET too, and nothing a form could send. */
 import cookie from "@fastify/cookie";
 import files from "@fastify/static";
-import type { Failure } from "@piata/kit/errors";
-import { invalidArgument } from "@piata/kit/errors";
+import { type Failure, invalidArgument } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
 import type { Metrics } from "@piata/kit/metrics";
-import fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from "fastify";
-import { type ExecutionResult, GraphQLError, getOperationAST, parse } from "graphql";
+import fastify, {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from "fastify";
+import { type ExecutionResult, GraphQLError } from "graphql";
 import mercurius, { type IResolvers } from "mercurius";
 import { errorAnswer, failureOf } from "./errors.js";
+import { graphiql as graphiqlPage } from "./graphiql.js";
+import { graphqlRequest, sourceOf, TOKENS_MAX } from "./graphql-request.js";
 import { GraphqlContext } from "./request.js";
 import type { Sessions } from "./sessions.js";
+
+/** Documents that are kept parsed and compiled, for each of right and wrong. */
+const DOCUMENTS_MAX = 256;
+/** How long a client may take to send its request. */
+const REQUEST_MS = 30_000;
 
 export interface ServerOptions {
   schema: string;
@@ -24,15 +35,13 @@ export interface ServerOptions {
   imagesDir: string | undefined;
 }
 
-interface GraphqlRequest {
-  query: string;
-  variables?: Record<string, unknown> | null;
-  operationName?: string | null;
-}
-
 export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
   const { schema, resolvers, bodyBytesMax, imagesDir, graphiql } = options;
-  const app = fastify({ bodyLimit: bodyBytesMax, forceCloseConnections: "idle" });
+  const app = fastify({
+    bodyLimit: bodyBytesMax,
+    forceCloseConnections: "idle",
+    requestTimeout: REQUEST_MS,
+  });
   app.removeContentTypeParser("text/plain");
   await app.register(cookie);
   await app.register(mercurius, {
@@ -40,6 +49,9 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     resolvers: mergeByType(resolvers),
     routes: false,
     jit: 1,
+    // A cached document weighs up to a hundred times its text.
+    cache: DOCUMENTS_MAX,
+    graphql: { parseOptions: { maxTokens: TOKENS_MAX } },
     // Errors are answered below, with the Failure that is behind them.
     errorFormatter: (execution) => ({ statusCode: 200, response: execution as never }),
   });
@@ -47,27 +59,25 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     await app.register(files, { root: imagesDir, prefix: "/images/", maxAge: 3_600_000 });
   }
 
-  app.post("/graphql", async (request, reply) => {
-    const context = new GraphqlContext(request, reply, options);
-    return answer(app, options, context, request.body);
-  });
-
-  app.get("/graphql", async (request, reply) => {
-    if (graphiql && request.headers.accept?.includes("text/html")) return page(reply);
-    const context = new GraphqlContext(request, reply, options);
-    const asked = fromQueryString(request.query as Record<string, string | undefined>);
-    return answer(app, options, context, asked);
-  });
-
+  const ask = (request: FastifyRequest, reply: FastifyReply) =>
+    answer(app, options, new GraphqlContext(request, reply, options));
+  const page = graphiqlPage();
+  app.post("/graphql", ask);
+  app.get("/graphql", (request, reply) =>
+    graphiql && request.headers.accept?.includes("text/html")
+      ? page(request, reply)
+      : ask(request, reply),
+  );
   app.get("/", (_, reply) => reply.redirect("/graphql"));
   app.setErrorHandler<FastifyError>((error, request, reply) => {
     const context = new GraphqlContext(request, reply, options);
-    return refuse(context, httpFailure(error, options, context), error.statusCode ?? 500);
+    const failure = httpFailure(error, options, context);
+    return refuse(options, context, { failure, status: error.statusCode ?? 500 });
   });
   app.setNotFoundHandler((request, reply) => {
     const context = new GraphqlContext(request, reply, options);
     const failure = invalidArgument("PATH_UNKNOWN", "There is nothing here; the API is /graphql.");
-    return refuse(context, failure, 404);
+    return refuse(options, context, { failure, status: 404 });
   });
   return app;
 }
@@ -76,75 +86,52 @@ async function answer(
   app: FastifyInstance,
   options: ServerOptions,
   context: GraphqlContext,
-  body: unknown,
 ): Promise<unknown> {
-  const { log, metrics } = options;
+  const { log } = options;
   const { reply } = context;
   const { traceId } = context.anyone;
   const start = performance.now();
-  reply.header("x-trace-id", traceId).header("cache-control", "no-store");
   let operation = "";
-  let failures: Failure[] = [];
-  let result: unknown;
+  let executed: ExecutionResult;
   try {
-    const { query, variables, operationName } = checkedRequest(body);
-    if (context.request.method === "GET") refuseMutation(query, operationName);
-    operation = operationName ?? "";
-    const executed: ExecutionResult = await app.graphql(
-      query,
+    const asked = graphqlRequest(context.request);
+    operation = asked.operationName ?? "";
+    executed = await app.graphql(
+      sourceOf(asked),
       context as never,
-      variables ?? {},
-      operationName ?? undefined,
+      asked.variables,
+      asked.operationName,
     );
-    failures = (executed.errors ?? []).map((error) => failureOf(error, log, traceId));
-    const errors = failures.map((failure, index) =>
-      errorAnswer(failure, traceId, executed.errors?.[index]),
-    );
-    result = errors.length > 0 ? { data: executed.data, errors } : { data: executed.data };
   } catch (error) {
-    // The document itself is at fault: nothing was executed.
-    const errors = documentErrors(error);
-    failures = errors.map((one) => failureOf(one, log, traceId));
-    reply.code(failures[0]?.reason === "MUTATION_BY_GET" ? 405 : statusOf(failures[0]));
-    result = { errors: failures.map((failure, at) => errorAnswer(failure, traceId, errors[at])) };
+    executed = { errors: documentErrors(error) as GraphQLError[] };
   }
-  const [first] = failures;
-  const code = first?.code ?? "OK";
+  const { data, errors = [] } = executed;
+  const failures = errors.map((error) => failureOf(error, log, traceId));
+  // The document or its variables are at fault, and nothing was executed.
+  if (data === undefined) reply.code(statusOf(failures[0]));
+  record(options, context, { failure: failures[0], operation, start });
+  if (errors.length === 0) return { data };
+  const answers = failures.map((failure, at) => errorAnswer(failure, traceId, errors[at]));
+  return data === undefined ? { errors: answers } : { data, errors: answers };
+}
+
+interface Outcome {
+  failure: Failure | undefined;
+  operation?: string;
+  start?: number;
+}
+
+/** Every answer has its trace id as a header, and a line in the log. */
+function record(
+  { log, metrics }: ServerOptions,
+  { anyone: { traceId }, reply }: GraphqlContext,
+  { failure, operation, start = performance.now() }: Outcome,
+): void {
+  reply.header("x-trace-id", traceId).header("cache-control", "no-store");
+  const code = failure?.code ?? "OK";
   metrics.answer("graphql", code, start);
   const durationMs = Math.round((performance.now() - start) * 100) / 100;
-  log.info({ operation, code, reason: first?.reason, durationMs, traceId }, "request");
-  return result;
-}
-
-function checkedRequest(body: unknown): GraphqlRequest {
-  const { query, variables, operationName } = (body ?? {}) as Partial<GraphqlRequest>;
-  const isObject = typeof body === "object" && body !== null && !Array.isArray(body);
-  const variablesFit =
-    variables == null || (typeof variables === "object" && !Array.isArray(variables));
-  const nameFits = operationName == null || typeof operationName === "string";
-  if (!isObject || typeof query !== "string" || !variablesFit || !nameFits) {
-    throw invalidArgument(
-      "REQUEST_INVALID",
-      'Send one JSON object: { "query": "…", "variables": { … }, "operationName": "…" }.',
-    );
-  }
-  return { query, variables: variables ?? null, operationName: operationName ?? null };
-}
-
-function fromQueryString({ query, variables, operationName }: Record<string, string | undefined>) {
-  try {
-    return { query, operationName, variables: variables ? JSON.parse(variables) : undefined };
-  } catch {
-    throw invalidArgument("REQUEST_INVALID", "variables must be a JSON object.");
-  }
-}
-
-// A link or an image must not be able to change anything.
-function refuseMutation(query: string, operationName: string | null | undefined): void {
-  const operation = getOperationAST(parse(query), operationName);
-  if (operation && operation.operation !== "query") {
-    throw invalidArgument("MUTATION_BY_GET", "Mutations need a POST of application/json.");
-  }
+  log.info({ operation, code, reason: failure?.reason, durationMs, traceId }, "request");
 }
 
 function documentErrors(error: unknown): readonly unknown[] {
@@ -155,8 +142,10 @@ function documentErrors(error: unknown): readonly unknown[] {
   return code?.startsWith("MER_") ? [new GraphQLError(message)] : [error];
 }
 
-const statusOf = (failure: Failure | undefined): number =>
-  failure?.code === "INVALID_ARGUMENT" ? 400 : 500;
+function statusOf(failure: Failure | undefined): number {
+  if (failure?.reason === "MUTATION_BY_GET") return 405;
+  return failure?.code === "INVALID_ARGUMENT" ? 400 : 500;
+}
 
 function httpFailure(
   error: FastifyError,
@@ -175,16 +164,14 @@ function httpFailure(
   }
 }
 
-function refuse(context: GraphqlContext, failure: Failure, status: number): FastifyReply {
-  const { traceId } = context.anyone;
-  return context.reply.code(status).send({ errors: [errorAnswer(failure, traceId)] });
-}
-
-// GraphiQL is large and for development: it is loaded by the first browser that asks.
-async function page(reply: FastifyReply): Promise<string> {
-  const { renderGraphiQL } = await import("@graphql-yoga/render-graphiql");
-  reply.type("text/html; charset=utf-8");
-  return renderGraphiQL({ endpoint: "/graphql", title: "piata" });
+function refuse(
+  options: ServerOptions,
+  context: GraphqlContext,
+  { failure, status }: { failure: Failure; status: number },
+): FastifyReply {
+  record(options, context, { failure });
+  const errors = [errorAnswer(failure, context.anyone.traceId)];
+  return context.reply.code(status).send({ errors });
 }
 
 /** Every part brings its own fields of Query and Mutation. */

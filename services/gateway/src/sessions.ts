@@ -23,10 +23,13 @@ export interface SessionsOptions {
   access: RpcClient<AccessServiceService>;
   metrics: Metrics;
   log: Log;
+  /** A monotonic clock, in ms. */
+  now?(): number;
 }
 
 export class Sessions {
   readonly #options: SessionsOptions;
+  readonly #now: () => number;
   readonly #authenticate: (
     context: Context,
     item: { accessToken: string },
@@ -42,7 +45,8 @@ export class Sessions {
 
   constructor(options: SessionsOptions) {
     this.#options = options;
-    const { access, metrics } = options;
+    const { access, metrics, now = () => performance.now() } = options;
+    this.#now = now;
     this.#authenticate = batched(access.batchAuthenticate, {
       name: "gateway.authenticate",
       metrics,
@@ -75,7 +79,7 @@ export class Sessions {
   }
 
   #trusted(): boolean {
-    return performance.now() - this.#heardMs < TRUST_MS;
+    return this.#now() - this.#heardMs < TRUST_MS;
   }
 
   async #watch(): Promise<void> {
@@ -84,9 +88,9 @@ export class Sessions {
     while (!signal.aborted) {
       try {
         for await (const { sessionIds } of access.watchRevocations({}, signal)) {
-          const forgetMs = performance.now() + ENDED_KEPT_MS;
+          const forgetMs = this.#now() + ENDED_KEPT_MS;
           for (const id of sessionIds) this.#ended.set(id, forgetMs);
-          this.#heardMs = performance.now();
+          this.#heardMs = this.#now();
           this.#forgetOld();
         }
       } catch (error) {
@@ -99,7 +103,7 @@ export class Sessions {
   // Oldest first: a map keeps the order in which its keys came.
   #forgetOld(): void {
     for (const [id, forgetMs] of this.#ended) {
-      if (forgetMs > performance.now()) return;
+      if (forgetMs > this.#now()) return;
       this.#ended.delete(id);
     }
   }

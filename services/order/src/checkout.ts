@@ -4,9 +4,9 @@
  * docs/checkout.md has the crash points.
  */
 import { CheckoutState } from "@piata/contracts/cart";
-import { ReservationState } from "@piata/contracts/catalog";
+import { type Reservation, ReservationState } from "@piata/contracts/catalog";
 import { PaymentState } from "@piata/contracts/payment";
-import { Failure } from "@piata/kit/errors";
+import { Failure, isFailure } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
 import { type Move, move, type Order, settle } from "./order.js";
 import { orderLines, type Participants } from "./participants.js";
@@ -70,6 +70,8 @@ export class Checkout {
     switch (order.state) {
       case "INTENT":
         return this.#resolveIntent(order);
+      case "ABANDONED":
+        return this.#giveBack(order);
       case "CREATED":
         return this.#reserve(order);
       case "APPROVED":
@@ -82,24 +84,46 @@ export class Checkout {
   }
 
   // Nobody was told of an intent. If its cart was taken it goes on; if not it ends, for the customer may have
-  // changed the cart since, and the mark that `restore` leaves keeps a late take from taking it.
+  // changed the cart since.
   async #resolveIntent(order: Order): Promise<Move> {
-    const { participants } = this.#options;
-    const { state, lines } = await participants.taken(order);
+    const { state, lines } = await this.#options.participants.taken(order);
     if (state === CheckoutState.TAKEN) return move(order, "CREATED", { lines: orderLines(lines) });
-    await participants.restore(order);
     return move(order, "ABANDONED");
   }
 
-  async #reserve(order: Order): Promise<Move> {
+  // Only now: whoever placed the order may be late, not dead, and take the cart in this moment. Its order
+  // goes on if it wrote CREATED first, and a cart that was put back then would be bought twice. The mark
+  // that stays keeps a take that is later still from taking anything.
+  async #giveBack(order: Order): Promise<Move> {
+    await this.#options.participants.restore(order);
+    return settle(order);
+  }
+
+  async #reserve(order: Order): Promise<Move | typeof LATER> {
     const { participants } = this.#options;
-    const { state, lines, total, refusalReason } = await participants.reserve(order);
+    const { state, lines, total, refusalReason } = await this.#reservation(order);
+    // Another worker took this order further meanwhile: only a paid one is sold.
+    if (state === ReservationState.SOLD) return LATER;
     if (state === ReservationState.HELD && total) {
       const { amountMinor: totalMinor, currencyCode } = total;
       return move(order, "APPROVED", { lines, totalMinor, currencyCode });
     }
     await participants.restore(order);
     return move(order, "ITEMS_REJECTED", { reason: refusalReason });
+  }
+
+  // Lines that the catalog refuses to look at (a cart grows past its limits when orders are put back into
+  // it) would be refused for ever: that is a verdict, too.
+  async #reservation(order: Order): Promise<Reservation> {
+    const { participants } = this.#options;
+    try {
+      return await participants.reserve(order);
+    } catch (error) {
+      if (!isFailure(error, "LINES_INVALID")) throw error;
+      await participants.release(order);
+      const state = ReservationState.RELEASED;
+      return { state, lines: [], shortages: [], refusalReason: error.reason };
+    }
   }
 
   async #collect(order: Order): Promise<Move | typeof LATER> {

@@ -6,8 +6,8 @@
  *     |           `-------------------> ITEMS_REJECTED
  *     `--> ABANDONED
  *
- * An INTENT is an order whose cart may not have been taken yet; nobody was told of it. A failed order
- * shows its state only when its stock and its cart are back.
+ * An INTENT is an order whose cart may not have been taken yet; nobody was told of it, nor ever is of an
+ * ABANDONED one. A failed order shows its state only when its stock and its cart are back.
  */
 import type { OrderLine } from "@piata/contracts/order";
 
@@ -30,8 +30,10 @@ const NEXT: Readonly<Record<State, readonly State[]>> = {
   ITEMS_REJECTED: [],
 };
 
-/** States in which something is still owed; PAID owes the sale and the end of the checkout. */
-const OWING: ReadonlySet<State> = new Set(["INTENT", "CREATED", "APPROVED", "PAID"]);
+/** Final states that owe something still: PAID the sale, both the end of the checkout. */
+const SETTLED_LAST: ReadonlySet<State> = new Set(["PAID", "ABANDONED"]);
+
+const OWING: ReadonlySet<State> = new Set(["INTENT", "CREATED", "APPROVED", ...SETTLED_LAST]);
 
 export interface Order {
   id: number;
@@ -75,8 +77,10 @@ export function move(order: Order, to: State, change: Change = {}): Move {
   };
 }
 
-/** The last obligation of a paid order has answered. */
+/** The last obligation of a paid or abandoned order has answered. */
 export function settle(order: Order): Move {
-  if (order.state !== "PAID") throw new Error(`Order ${order.id} is ${order.state}, not PAID.`);
-  return { from: "PAID", order: { ...order, open: false } };
+  if (!SETTLED_LAST.has(order.state)) {
+    throw new Error(`Order ${order.id} is ${order.state}; that is not settled.`);
+  }
+  return { from: order.state, order: { ...order, open: false } };
 }

@@ -120,21 +120,24 @@ export class Place {
 
     const { state, lines } = await participants.take(order);
     if (state !== CheckoutState.TAKEN) {
-      // Another order took the cart in between.
       await this.#options.checkout.run(order);
-      return this.#cartEmpty(wish);
+      // Nothing was there for it, because another order took the cart in between; or it was too late.
+      if (state === CheckoutState.EMPTY) return this.#cartEmpty(wish);
+      throw abandoned();
     }
     const created = move(order, "CREATED", { lines: orderLines(lines) });
     if (await store.advance(created)) worker.start(created.order);
-    else await this.#takenOver(order.id);
+    else await this.#takenOver(order);
     return order.id;
   }
 
   // The lease ran out before the lines were written, and another worker resolved the intent.
-  async #takenOver(orderId: number): Promise<void> {
-    const orders = await this.#options.store.findOrders([orderId]);
-    if (orders.has(orderId)) return;
-    throw aborted("ORDER_ABANDONED", "It took too long; the cart is as it was. Try again.");
+  async #takenOver(order: Order): Promise<void> {
+    const { store, participants } = this.#options;
+    if ((await store.findOrders([order.id])).has(order.id)) return;
+    // The cart may have been taken after that; it is back before the customer is told so.
+    await participants.restore(order);
+    throw abandoned();
   }
 
   /** An empty cart is an answer, too: the key keeps it, or has kept another one. */
@@ -167,6 +170,9 @@ export class Place {
 const tooManyOrders = (): Failure =>
   resourceExhausted("TOO_MANY_ORDERS", "The shop is very busy; nothing was ordered. Try again.");
 
+const abandoned = (): Failure =>
+  aborted("ORDER_ABANDONED", "It took too long; the cart is as it was. Try again.");
+
 /** The first answer to the key; undefined while it is not there. Throws it when it is a failure. */
 function answered(wish: Wish, answer: FirstAnswer): number | undefined {
   if (answer.arguments !== argumentsOf(wish)) {
@@ -180,7 +186,8 @@ function answered(wish: Wish, answer: FirstAnswer): number | undefined {
     const { code, reason, message, metadata } = answer.failure;
     throw new Failure(code, reason, message, metadata);
   }
-  return answer.state === "INTENT" ? undefined : (answer.orderId ?? undefined);
+  const unknown = answer.state === "INTENT" || answer.state === "ABANDONED";
+  return unknown ? undefined : (answer.orderId ?? undefined);
 }
 
 /** What a key is bound to. */

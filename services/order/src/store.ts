@@ -132,7 +132,10 @@ export class OrderStore {
     }));
   }
 
-  async #advanceAll(moves: Move[]): Promise<boolean[]> {
+  async #advanceAll(all: Move[]): Promise<boolean[]> {
+    // Two that move the same order from the same state are rivals, in a batch as anywhere: one wins.
+    const first = new Map(all.map((move) => [keyOf(move), move] as const).reverse());
+    const moves = [...first.values()];
     const rows = await this.#db.rows<{ id: number; from: State }>(ADVANCE, [
       moves.map(({ order }) => order.id),
       moves.map(({ from }) => from),
@@ -145,9 +148,11 @@ export class OrderStore {
       this.#leaseMs,
     ]);
     const moved = new Set(rows.map(({ id, from }) => `${id} ${from}`));
-    return moves.map(({ order, from }) => moved.has(`${order.id} ${from}`));
+    return all.map((move) => first.get(keyOf(move)) === move && moved.has(keyOf(move)));
   }
 }
+
+const keyOf = ({ order, from }: Move): string => `${order.id} ${from}`;
 
 const ORDER = `
   id, user_id as "userId", state, reason, payment_method as "paymentMethod",
@@ -187,14 +192,17 @@ const PLACE_INTENTS = statement(
     order by wishes.place`,
 );
 
-// The only statement that changes a state, and only from the state that the mover saw. An intent that ends
-// gives its key back: its caller never had an answer.
+// The only statement that changes a state, and only from the state that the mover saw. An abandoned intent
+// gives its key back at its end: its caller never had an answer. Rows are locked in their order, so that two
+// batches never wait for each other.
 const ADVANCE = statement(
   "advance",
   `with moves as (
      select * from unnest($1::integer[], $2::text[], $3::text[], $4::text[], $5::text[],
                           $6::bigint[], $7::text[], $8::boolean[])
        as move (id, from_state, to_state, reason, lines, total_minor, currency_code, open)
+   ), locked as (
+     select id from orders where id = any($1) order by id for update
    ), moved as (
      update orders o
         set state = moves.to_state, reason = moves.reason, lines = moves.lines::jsonb,
@@ -202,25 +210,35 @@ const ADVANCE = statement(
             approved_at = case when moves.to_state = 'APPROVED' then now() else o.approved_at end,
             next_try_at = case when moves.open then now() + $9::integer * interval '1 millisecond' end,
             updated_at = now()
-       from moves
+       from moves join locked using (id)
       where o.id = moves.id and o.state = moves.from_state
-     returning o.id, moves.from_state, o.state
+     returning o.id, moves.from_state, o.state, o.next_try_at
    ), freed as (
      delete from idempotency_keys
-      where order_id in (select id from moved where state = 'ABANDONED')
+      where (user_id, key) in (
+              select user_id, key from idempotency_keys
+               where order_id in (select id from moved
+                                   where state = 'ABANDONED' and next_try_at is null)
+               order by user_id, key
+                 for update)
    )
    select id, from_state as "from" from moved`,
 );
 
 const CLAIM = statement(
   "claim",
-  `update orders
+  `with due as materialized (
+     select id as due_id
+       from orders
+      where next_try_at <= now()
+      order by next_try_at
+      limit $1
+        for update skip locked
+   )
+   update orders
       set next_try_at = now() + $2::integer * interval '1 millisecond'
-    where id in (select id from orders
-                  where next_try_at <= now()
-                  order by next_try_at
-                  limit $1
-                    for update skip locked)
+     from due
+    where id = due_id
    returning ${ORDER}`,
 );
 
@@ -278,5 +296,6 @@ const DROP_OLD_KEYS = statement(
   `delete from idempotency_keys
     where (user_id, key) in (select user_id, key from idempotency_keys
                               where created_at < now() - interval '25 hours'
-                              limit 5000)`,
+                              limit 5000
+                                for update skip locked)`,
 );

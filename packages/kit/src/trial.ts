@@ -1,0 +1,131 @@
+/** For tests: a gRPC server whose handlers the test writes, and channels to it over a real socket. */
+import { Controller, Inject, type Type } from "@nestjs/common";
+import { GrpcMethod } from "@nestjs/microservices";
+import * as discovery from "@piata/contracts/discovery";
+import { Role } from "@piata/contracts/item";
+import * as payment from "@piata/contracts/payment";
+import type { Observable } from "rxjs";
+import { type Log, openLog } from "./log.js";
+import { Metrics } from "./metrics.js";
+import { Channel } from "./rpc-client.js";
+import { type Handlers, startRpcServer } from "./rpc-server.js";
+
+type Payments = Handlers<payment.PaymentServiceService>;
+type Served = Handlers<payment.PaymentServiceService & discovery.DiscoveryServiceService>;
+type Discoveries = Handlers<discovery.DiscoveryServiceService>;
+export type TrialHandlers = { -readonly [Name in keyof Served]?: Served[Name] };
+
+const HANDLERS = Symbol("TrialHandlers");
+const PATIENCE_MS = 10_000;
+
+/** The handlers of the test; one that it did not write throws. */
+abstract class Given {
+  readonly #handlers: TrialHandlers;
+  constructor(@Inject(HANDLERS) handlers: TrialHandlers) {
+    this.#handlers = handlers;
+  }
+  protected the<Name extends keyof TrialHandlers>(name: Name): NonNullable<TrialHandlers[Name]> {
+    const handler = this.#handlers[name];
+    if (!handler) throw new Error(`the test has no ${name}`);
+    return handler as NonNullable<TrialHandlers[Name]>;
+  }
+}
+
+@Controller()
+export class PaymentTrial extends Given implements Payments {
+  @GrpcMethod("PaymentService")
+  batchCharge(request: payment.BatchChargeRequest): Promise<payment.BatchChargeResponse> {
+    return this.the("batchCharge")(request);
+  }
+  @GrpcMethod("PaymentService")
+  batchVoid(request: payment.BatchVoidRequest): Promise<payment.BatchVoidResponse> {
+    return this.the("batchVoid")(request);
+  }
+}
+
+@Controller()
+export class DiscoveryTrial extends Given implements Discoveries {
+  @GrpcMethod("DiscoveryService")
+  heartbeat(request: discovery.HeartbeatRequest): Promise<discovery.HeartbeatResponse> {
+    return this.the("heartbeat")(request);
+  }
+  @GrpcMethod("DiscoveryService")
+  withdraw(request: discovery.WithdrawRequest): Promise<discovery.WithdrawResponse> {
+    return this.the("withdraw")(request);
+  }
+  @GrpcMethod("DiscoveryService")
+  watch(request: discovery.WatchRequest): Observable<discovery.WatchResponse> {
+    return this.the("watch")(request);
+  }
+}
+
+/** A log that keeps its lines, parsed, beside the text that was written. */
+export function openTrialLog(level = "debug") {
+  const texts: string[] = [];
+  const log = openLog("trial", level, { write: (text) => texts.push(text) });
+  return {
+    log,
+    text: () => texts.join(""),
+    lines: () => texts.map((text) => JSON.parse(text) as Record<string, unknown>),
+  };
+}
+
+export interface ServeOptions {
+  log?: Log;
+  /** 0 takes any free one. */
+  port?: number;
+  controllers?: Type[];
+}
+
+/** Serves both services by the handlers that the test gives. */
+export async function serve(handlers: TrialHandlers, options: ServeOptions = {}) {
+  const { port = 0, controllers = [PaymentTrial, DiscoveryTrial] } = options;
+  const metrics = new Metrics("trial");
+  const server = await startRpcServer({
+    host: "127.0.0.1",
+    port,
+    log: options.log ?? openTrialLog().log,
+    metrics,
+    services: {
+      "piata.payment.v1.PaymentService": payment.PaymentServiceService,
+      "piata.discovery.v1.DiscoveryService": discovery.DiscoveryServiceService,
+    },
+    controllers,
+    providers: [{ provide: HANDLERS, useValue: handlers }],
+  });
+  const address = `127.0.0.1:${server.port}`;
+  const channel = new Channel({ service: "trial", target: address, caller: "test" });
+  return {
+    server,
+    metrics,
+    address,
+    channel,
+    payment: channel.client(payment.PaymentServiceService),
+    discovery: channel.client(discovery.DiscoveryServiceService),
+    async close(): Promise<void> {
+      channel.close();
+      await server.close(1_000);
+    },
+  };
+}
+
+export const soon = (ms = PATIENCE_MS) => ({ deadlineMs: Date.now() + ms });
+
+export const traceId = "0123456789abcdef0123456789abcdef";
+
+/** One order to charge, by the customer 7. */
+export const chargeItem = (orderId: number): payment.BatchChargeRequest_Item => ({
+  context: { traceId, userId: 7, role: Role.CUSTOMER },
+  orderId,
+  amount: { amountMinor: 100, currencyCode: "EUR" },
+  paymentMethod: "sandbox-secret-card",
+});
+
+export const charged: payment.BatchChargeResponse_Result = {
+  payment: { state: payment.PaymentState.CHARGED, declineReason: "" },
+};
+
+/** A promise that the test resolves. */
+export function gate<Value = void>() {
+  return Promise.withResolvers<Value>();
+}

@@ -1,0 +1,52 @@
+// npm run staff -- ana@example.com: makes a user of the running shop staff, or with --customer a
+// customer again. Takes effect when they next sign in or refresh.
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { Role } from "@piata/contracts/item";
+import { UserServiceService } from "@piata/contracts/user";
+import { ownContext } from "@piata/kit/context";
+import { Channel } from "@piata/kit/rpc-client";
+import { sentence } from "./files.ts";
+
+const TIMEOUT_MS = 5_000;
+const USAGE = "npm run staff -- E-MAIL [--customer] [--data DIR | --access HOST:PORT]";
+const root = join(import.meta.dirname, "..");
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      customer: { type: "boolean", default: false },
+      data: { type: "string", default: join(root, ".data") },
+      access: { type: "string" },
+    },
+  });
+  const [email] = positionals;
+  if (email === undefined || positionals.length > 1) throw new Error(`Usage: ${USAGE}`);
+  const target = values.access ?? (await accessAddress(values.data));
+  const channel = new Channel({ service: "access", target, caller: "staff-command" });
+  try {
+    const role = values.customer ? Role.CUSTOMER : Role.STAFF;
+    const context = ownContext(TIMEOUT_MS);
+    await channel.client(UserServiceService).setUserRole({ context, email, role }, context);
+    console.log(`${email} is ${Role[role].toLowerCase()} from their next sign-in on.`);
+  } finally {
+    channel.close();
+  }
+}
+
+async function accessAddress(dataDir: string): Promise<string> {
+  const text = await readFile(join(dataDir, "run.json"), "utf8").catch(() => {
+    throw new Error(`No shop is running on ${dataDir}; start it with npm start.`);
+  });
+  const { processes } = JSON.parse(text) as { processes: { name: string; address: string }[] };
+  const found = processes.find(({ name }) => name === "access");
+  if (!found) throw new Error("The access service is not running now; try again.");
+  return found.address;
+}
+
+main().catch((error) => {
+  console.error(sentence(error));
+  process.exitCode = 1;
+});
