@@ -39,6 +39,7 @@ for (const program of ["order", "payment", "catalog", "cart", "access", "discove
     await shop.kill(program);
     const placed = await Promise.all(placing);
     await shop.waitReady();
+    await reconnected(buyers[0] as Client, productId);
     for (const { buyer, method, orderId } of placed) {
       const { value } = await until(() => ending(buyer, orderId), { timeoutMs: 90_000 });
       const paid = method !== "declined";
@@ -63,6 +64,7 @@ test("kill -9 of PostgreSQL during purchases: every order ends, once", async () 
     const { value } = await until(() => ending(buyer, orderId), { timeoutMs: 90_000 });
     assert.equal(value, "PAID");
   }
+  await reconnected(buyers[0] as Client, productId);
   assert.equal(await unitsAvailable(buyers[0] as Client, productId), UNITS - buyers.length);
   await assertBooksAgree(shop);
 });
@@ -102,6 +104,18 @@ function orderThrough(buyer: Client, paymentMethod: string, key: string): Promis
     },
     { timeoutMs: 60_000, what: `the order with key ${key}` },
   );
+}
+
+/** Until the gateway has found every service again; it tries once a second at the latest. */
+async function reconnected(buyer: Client, productId: number): Promise<void> {
+  await until(async () => {
+    await Promise.all([
+      cartLines(buyer),
+      unitsAvailable(buyer, productId),
+      buyer.ask("{ me { id } orders { items { id } } }"),
+    ]);
+    return true;
+  });
 }
 
 function killIfThere(pid: number): void {

@@ -174,7 +174,7 @@ class FailureFilter implements RpcExceptionFilter {
   }
   catch(error: unknown, host: ArgumentsHost): Observable<never> {
     const failure = error instanceof Failure ? error : internal(error);
-    if (failure.cause !== undefined) {
+    if (failure !== error || failure.cause !== undefined) {
       const [request, , call] = host.getArgs<[Loggable, unknown, { getPath(): string }]>();
       const rpc = call.getPath().slice(1);
       const traceId = traceOf(request);

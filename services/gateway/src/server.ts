@@ -37,7 +37,13 @@ export interface ServerOptions {
 
 export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
   const { schema, resolvers, bodyBytesMax, imagesDir, graphiql } = options;
+  const refuseHttp = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
+    const context = new GraphqlContext(request, reply, options);
+    const failure = httpFailure(error, options, context);
+    return refuse(options, context, { failure, status: error.statusCode ?? 500 });
+  };
   const app = fastify({
+    frameworkErrors: refuseHttp,
     bodyLimit: bodyBytesMax,
     forceCloseConnections: "idle",
     requestTimeout: REQUEST_MS,
@@ -69,11 +75,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
       : ask(request, reply),
   );
   app.get("/", (_, reply) => reply.redirect("/graphql"));
-  app.setErrorHandler<FastifyError>((error, request, reply) => {
-    const context = new GraphqlContext(request, reply, options);
-    const failure = httpFailure(error, options, context);
-    return refuse(options, context, { failure, status: error.statusCode ?? 500 });
-  });
+  app.setErrorHandler<FastifyError>(refuseHttp);
   app.setNotFoundHandler((request, reply) => {
     const context = new GraphqlContext(request, reply, options);
     const failure = invalidArgument("PATH_UNKNOWN", "There is nothing here; the API is /graphql.");
@@ -152,16 +154,17 @@ function httpFailure(
   { log }: ServerOptions,
   context: GraphqlContext,
 ): Failure {
-  switch (error.statusCode) {
-    case 413:
-      return invalidArgument("BODY_TOO_LARGE", "The body is larger than the gateway takes.");
-    case 415:
-      return invalidArgument("CONTENT_TYPE_INVALID", "Send application/json.");
-    case 400:
-      return invalidArgument("REQUEST_INVALID", "The body is not well-formed JSON.");
-    default:
-      return failureOf(error, log, context.anyone.traceId);
+  const { statusCode = 500 } = error;
+  if (statusCode === 413) {
+    return invalidArgument("BODY_TOO_LARGE", "The body is larger than the gateway takes.");
   }
+  if (statusCode === 415) {
+    return invalidArgument("CONTENT_TYPE_INVALID", "Send application/json.");
+  }
+  if (statusCode < 500) {
+    return invalidArgument("REQUEST_INVALID", "The URL or the body is not well-formed.");
+  }
+  return failureOf(error, log, context.anyone.traceId);
 }
 
 function refuse(
