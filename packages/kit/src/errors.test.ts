@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { setTimeout as pause } from "node:timers/promises";
 import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { DiscoveryServiceService } from "@piata/contracts/discovery";
+import { until } from "@piata/testkit/until";
 import { Observable } from "rxjs";
 import {
   type Code,
@@ -17,7 +17,7 @@ import {
   toStatus,
 } from "./errors.js";
 import { Channel } from "./rpc-client.js";
-import { openTrialLog, serve, soon, type TrialHandlers } from "./trial.js";
+import { gate, openTrialLog, serve, soon, type TrialHandlers } from "./trial.js";
 
 const CODES: Code[] = [
   "INVALID_ARGUMENT",
@@ -135,10 +135,9 @@ describe("an error that crosses gRPC", () => {
   });
 
   it("is DEADLINE when the far side is slow, and that call is logged as such", async () => {
-    handlers.withdraw = async () => {
-      await pause(200);
-      return {};
-    };
+    const open = gate<Record<string, never>>();
+    handlers.withdraw = () => open.promise;
+    handlers.heartbeat = async () => ({ leaseMs: 1 });
     const before = lines().length;
     const slow = trial.discovery.withdraw({ instanceId: "any" }, soon(50));
     await assert.rejects(slow, {
@@ -146,11 +145,14 @@ describe("an error that crosses gRPC", () => {
       reason: "DEADLINE",
       metadata: { service: "trial" },
     });
-    await pause(250);
+    await until(() => lines().length > before);
+    open.resolve({});
+    await trial.discovery.heartbeat({ instance: undefined }, soon());
     const calls = lines().slice(before);
     assert.deepEqual(
-      calls.map(({ msg, code }) => ({ msg, code })),
-      [{ msg: "call", code: "DEADLINE_EXCEEDED" }],
+      calls.map(({ rpc, code }) => `${rpc}`.replace(/.*[/]/, `${code} `)),
+      ["DEADLINE_EXCEEDED Withdraw", "OK Heartbeat"],
+      "one line, even when the answer comes late",
     );
   });
 

@@ -20,6 +20,8 @@ import { startRpcServer } from "./rpc-server.js";
 const EX_CONFIG = 78;
 const DRAIN_MS = 300;
 const CLOSE_MS = 8_000;
+/** A stop that hangs is ended, with a word about it, before the launcher kills at 12 s. */
+const STOP_MS = 11_000;
 
 type Common = ReturnType<typeof commonSettings>;
 
@@ -62,13 +64,23 @@ export async function run<S extends Settings & Common>(
     const config = readConfig(settings);
     const common = config as ConfigOf<Common>;
     const log = openLog(name, common.logLevel);
-    const stop = await launch({ name, config, common, log, stops }, start);
-    stopOnSignal(log, stop);
+    let running: Running | undefined;
+    // Before it serves there is nothing to finish.
+    stopOnSignal(log, async () => running?.stop());
+    running = await launch({ name, config, common, log, stops }, start);
+    const { address, httpAddress } = running;
+    process.send?.({ type: "ready", address, httpAddress });
   } catch (error) {
     const text = error instanceof ConfigError ? error.message : (error as Error).stack;
     process.stderr.write(`${name}: ${text}\n`);
     process.exit(error instanceof ConfigError ? EX_CONFIG : 1);
   }
+}
+
+interface Running {
+  address: string;
+  httpAddress: string;
+  stop(): Promise<void>;
 }
 
 interface Launch<S extends Settings> {
@@ -82,7 +94,7 @@ interface Launch<S extends Settings> {
 async function launch<S extends Settings & Common>(
   { name, config, common, log, stops }: Launch<S>,
   start: (program: Program<S>) => Promise<Serving | OwnServer>,
-): Promise<() => Promise<void>> {
+): Promise<Running> {
   const metrics = new Metrics(name);
   const { host, port, httpPort, discoveryAddresses } = common;
   let discovery: DiscoveryWatcher | undefined;
@@ -122,9 +134,7 @@ async function launch<S extends Settings & Common>(
     version: process.env.npm_package_version ?? "",
     startedAt: new Date(),
   });
-  process.send?.({ type: "ready", address, httpAddress });
-
-  return async () => {
+  const stop = async () => {
     server.drain();
     http.drain();
     await registration.withdraw();
@@ -134,6 +144,7 @@ async function launch<S extends Settings & Common>(
     for (const close of stops.reverse()) await close();
     await http.close();
   };
+  return { address, httpAddress, stop };
 }
 
 interface HttpServer {
@@ -178,6 +189,10 @@ function stopOnSignal(log: Log, stop: () => Promise<void>): void {
     if (stopping) return;
     stopping = true;
     log.info({ why }, "stopping");
+    setTimeout(() => {
+      log.error({ ms: STOP_MS }, "did not stop in time");
+      process.exit(1);
+    }, STOP_MS).unref();
     try {
       await stop();
       process.exit(0);

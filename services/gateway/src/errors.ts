@@ -32,7 +32,7 @@ export function failureOf(error: unknown, log: Log, traceId: string): Failure {
 // an argument has a place: that a variable is null shows only when its field is reached.
 function isOfTheRequest(error: EngineError): boolean {
   const { originalError = error, path, message } = error;
-  const isOfTheEngine = error instanceof GraphQLError && originalError instanceof GraphQLError;
+  const isOfTheEngine = error instanceof GraphQLError && originalError === error;
   return isOfTheEngine && (!path || message.startsWith('Argument "'));
 }
 

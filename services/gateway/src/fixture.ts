@@ -13,6 +13,7 @@ import { until } from "@piata/testkit/until";
 const SERVICES = ["access", "catalog", "cart", "order", "payment"] as const;
 type Service = (typeof SERVICES)[number];
 type Program = Service | "gateway";
+const STOP_ORDER: Program[][] = [["gateway"], ["access", "order"], ["catalog", "cart", "payment"]];
 
 export interface Shop {
   readonly url: string;
@@ -21,51 +22,64 @@ export interface Shop {
   sql<Row extends object>(service: Service, text: string, values?: unknown[]): Promise<Row[]>;
   /** A digest of each table of each database. */
   contents(): Promise<Record<string, string>>;
+  /** Starts a service that was killed, at its old address. */
+  startAgain(service: Service): Promise<void>;
+  /** Another gateway in front of the same services. */
+  startGateway(env: Record<string, string>): Promise<RunningService>;
   stop(): Promise<void>;
 }
 
 export async function startShop(gatewayEnv: Record<string, string> = {}): Promise<Shop> {
   const folder = await mkdtemp(join(tmpdir(), "piata-gateway-"));
   const databases = await openDatabases();
-  const urlOf = (service: Service) => ({
-    [`${service.toUpperCase()}_DATABASE_URL`]: databases[service].url,
-  });
+  const environments: Partial<Record<Service, Record<string, string>>> = {};
+  const start = (service: Service, env: Record<string, string> = {}) => {
+    const own = { [`${service.toUpperCase()}_DATABASE_URL`]: databases[service].url, ...env };
+    environments[service] = own;
+    return startService(service, own);
+  };
   const [catalog, cart, payment] = await Promise.all([
-    startService("catalog", { ...urlOf("catalog"), SHOP_CURRENCY: "EUR" }),
-    startService("cart", urlOf("cart")),
-    startService("payment", { ...urlOf("payment"), PAYMENT_PROVIDER: "sandbox" }),
+    start("catalog", { SHOP_CURRENCY: "EUR" }),
+    start("cart"),
+    start("payment", { PAYMENT_PROVIDER: "sandbox" }),
   ]);
   const [access, order] = await Promise.all([
-    startService("access", {
-      ...urlOf("access"),
+    start("access", {
       CART_TARGET: cart.address,
       ACCESS_SIGNING_KEY_FILE: await newSigningKey(folder),
     }),
-    startService("order", {
-      ...urlOf("order"),
+    start("order", {
       CART_TARGET: cart.address,
       CATALOG_TARGET: catalog.address,
       PAYMENT_TARGET: payment.address,
     }),
   ]);
-  const gateway = await startService("gateway", {
-    GATEWAY_PORT: "0",
-    ACCESS_TARGET: access.address,
-    CATALOG_TARGET: catalog.address,
-    CART_TARGET: cart.address,
-    ORDER_TARGET: order.address,
-    ...gatewayEnv,
-  });
+  const startGateway = (env: Record<string, string>) =>
+    startService("gateway", {
+      GATEWAY_PORT: "0",
+      ACCESS_TARGET: access.address,
+      CATALOG_TARGET: catalog.address,
+      CART_TARGET: cart.address,
+      ORDER_TARGET: order.address,
+      ...env,
+    });
+  const gateway = await startGateway(gatewayEnv);
   const programs = { gateway, access, order, payment, cart, catalog };
   return {
     url: `http://${gateway.address}/graphql`,
     programs,
+    startGateway,
+    async startAgain(service) {
+      const port = programs[service].address.split(":")[1] as string;
+      const env = { ...environments[service], [`${service.toUpperCase()}_PORT`]: port };
+      programs[service] = await startService(service, env);
+    },
     sql: (service, text, values = []) => databases[service].sql(text, values),
     contents: async () => Object.assign({}, ...(await Promise.all(SERVICES.map(contentsOf)))),
     async stop() {
       // Callers first: nobody logs a neighbour that is gone.
-      for (const group of [[gateway], [access, order], [catalog, cart, payment]]) {
-        await Promise.all(group.map(stopCleanly));
+      for (const group of STOP_ORDER) {
+        await Promise.all(group.map((name) => stopCleanly(programs[name])));
       }
       await Promise.all(Object.values(databases).map((database) => database.drop()));
       await rm(folder, { recursive: true });
@@ -221,6 +235,15 @@ export async function addToCart(url: string, person: Person, productId: number, 
     { variables: { input: { productId, quantity } }, headers: person.headers },
   );
   assert.deepEqual(errors, []);
+}
+
+/** Places an order of what is in the cart. */
+export async function placeOrder(url: string, person: Person, asked: Asked = {}) {
+  const query = "mutation ($key: String) { initOrder(idempotencyKey: $key) { orderId } }";
+  const headers = { ...person.headers, ...asked.headers };
+  const { data, errors } = await ask(url, query, { ...asked, headers });
+  assert.deepEqual(errors, []);
+  return data.initOrder.orderId as number;
 }
 
 /** Waits until a program has logged a line of the trace. */

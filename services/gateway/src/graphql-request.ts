@@ -4,7 +4,7 @@ import type { FastifyRequest } from "fastify";
 import { GraphQLError, getOperationAST, parse } from "graphql";
 
 /** The most tokens of a document: several times what GraphiQL's introspection needs. */
-export const TOKENS_MAX = 2_000;
+export const TOKENS_MAX = 1_000;
 
 export interface GraphqlRequest {
   query: string;

@@ -19,7 +19,7 @@ import { GraphqlContext } from "./request.js";
 import type { Sessions } from "./sessions.js";
 
 /** Documents that are kept parsed and compiled, for each of right and wrong. */
-const DOCUMENTS_MAX = 256;
+const DOCUMENTS_MAX = 100;
 /** How long a client may take to send its request. */
 const REQUEST_MS = 30_000;
 

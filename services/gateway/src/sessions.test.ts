@@ -166,12 +166,9 @@ describe("sessions", () => {
   });
 
   it("refuses a session that ends while its token is asked for", async () => {
-    let open = () => undefined as void;
-    const gate = new Promise<void>((resolve) => {
-      open = resolve;
-    });
+    const gate = Promise.withResolvers<void>();
     await identify("probe");
-    access.gate = gate;
+    access.gate = gate.promise;
     const late = ended("a");
     await until(() => access.timesAsked("a") === 1);
     access.tell("session of a", "session of probe");
@@ -181,7 +178,7 @@ describe("sessions", () => {
         () => true,
       ),
     );
-    open();
+    gate.resolve();
     await late;
     await ended("a");
   });

@@ -134,8 +134,8 @@ export class OrderStore {
 
   async #advanceAll(all: Move[]): Promise<boolean[]> {
     // Two that move the same order from the same state are rivals, in a batch as anywhere: one wins.
-    const first = new Map(all.map((move) => [keyOf(move), move] as const).reverse());
-    const moves = [...first.values()];
+    const first = new Map(all.map((move, place) => [keyOf(move), place] as const).reverse());
+    const moves = [...first.values()].map((place) => all[place] as Move);
     const rows = await this.#db.rows<{ id: number; from: State }>(ADVANCE, [
       moves.map(({ order }) => order.id),
       moves.map(({ from }) => from),
@@ -148,7 +148,7 @@ export class OrderStore {
       this.#leaseMs,
     ]);
     const moved = new Set(rows.map(({ id, from }) => `${id} ${from}`));
-    return all.map((move) => first.get(keyOf(move)) === move && moved.has(keyOf(move)));
+    return all.map((move, place) => first.get(keyOf(move)) === place && moved.has(keyOf(move)));
   }
 }
 

@@ -1,0 +1,247 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, before, describe, it, type TestContext } from "node:test";
+import type { Instance, WatchResponse } from "@piata/contracts/discovery";
+import { PaymentServiceService } from "@piata/contracts/payment";
+import { type RunningService, startService } from "@piata/testkit/service";
+import { until } from "@piata/testkit/until";
+import { Observable, ReplaySubject } from "rxjs";
+import { DiscoveryWatcher, Registration } from "./discovery.js";
+import { isFailure } from "./errors.js";
+import type { InstanceSource } from "./resolver.js";
+import { Channel } from "./rpc-client.js";
+import { openTrialLog, serve, soon } from "./trial.js";
+
+const { log } = openTrialLog();
+const HEARTBEAT_MS = 700;
+
+const instance = (service: string, address = "127.0.0.1:1", id = randomUUID()): Instance => ({
+  id,
+  service,
+  address,
+  httpAddress: "",
+  version: "",
+  startedAt: undefined,
+});
+
+/** A payment service that counts its calls. */
+async function serveCounting() {
+  const count = { calls: 0 };
+  const trial = await serve({
+    batchVoid: async () => {
+      count.calls += 1;
+      return { results: [] };
+    },
+  });
+  return { ...trial, count };
+}
+
+function payments(t: TestContext, discovery: InstanceSource) {
+  const target = "discovery:///payment";
+  const channel = new Channel({ service: "payment", target, caller: "test", discovery });
+  t.after(() => channel.close());
+  const rpc = channel.client(PaymentServiceService);
+  return { call: () => rpc.batchVoid({ items: [] }, soon()) };
+}
+
+/** What a discovery would say, said by the test. */
+async function serveDiscovery(t: TestContext) {
+  const said = new ReplaySubject<WatchResponse>(1);
+  const beats: string[] = [];
+  const withdrawn: string[] = [];
+  const trial = await serve({
+    heartbeat: async ({ instance }) => {
+      beats.push(instance?.id ?? "");
+      return { leaseMs: 2_500 };
+    },
+    withdraw: async ({ instanceId }) => {
+      withdrawn.push(instanceId);
+      return {};
+    },
+    watch: () => new Observable((watcher) => said.subscribe(watcher)),
+  });
+  t.after(() => trial.close());
+  const say = (instances: Instance[], settled: boolean, withdrawnIds: string[] = []) =>
+    said.next({ instances, settled, withdrawnIds });
+  return { ...trial, beats, withdrawn, say };
+}
+
+describe("a discovery:/// channel", () => {
+  let discovery: RunningService;
+  before(async () => {
+    discovery = await startService("discovery", {});
+  });
+  after(async () => {
+    assert.equal(await discovery.stop(), 0);
+  });
+
+  it("finds an instance that registers after the call began", async (t) => {
+    const watcher = new DiscoveryWatcher([discovery.address], "test", log);
+    t.after(() => watcher.close());
+    const call = payments(t, watcher).call();
+    const trial = await serveCounting();
+    t.after(() => trial.close());
+    const registration = new Registration([discovery.address], instance("payment", trial.address));
+    t.after(() => registration.withdraw());
+    assert.deepEqual(await call, { results: [] });
+    assert.equal(trial.count.calls, 1);
+  });
+
+  it("goes round robin over two, on with one when the other dies, and on without discovery", async (t) => {
+    const lone = await startService("discovery", {});
+    const watcher = new DiscoveryWatcher([lone.address], "test", log);
+    t.after(() => watcher.close());
+    const [one, other] = [await serveCounting(), await serveCounting()];
+    t.after(() => other.close());
+    const registrations = [one, other].map(
+      ({ address }) => new Registration([lone.address], instance("payment", address)),
+    );
+    t.after(() => Promise.all(registrations.map((registration) => registration.withdraw())));
+    const { call } = payments(t, watcher);
+    await until(() => watcher.instances("payment").length === 2);
+    await until(async () => {
+      await call();
+      return one.count.calls > 0 && other.count.calls > 0;
+    });
+
+    const before = [one.count.calls, other.count.calls] as const;
+    for (let calls = 0; calls < 20; calls += 1) await call();
+    assert.deepEqual([one.count.calls - before[0], other.count.calls - before[1]], [10, 10]);
+
+    // One dies: it is still listed, since its registration goes on.
+    await one.close();
+    await until(() => call().then(() => true, isAway));
+    const left = other.count.calls;
+    for (let calls = 0; calls < 20; calls += 1) await call();
+    assert.equal(other.count.calls - left, 20);
+
+    lone.kill();
+    await until(() => watcher.instances("payment").length === 2);
+    for (let calls = 0; calls < 20; calls += 1) await call();
+    assert.equal(other.count.calls - left, 40);
+  });
+
+  it("keeps the addresses it has when it is told of none, and follows when they change", async (t) => {
+    let tell: ((instances: { address: string }[]) => void) | undefined;
+    const { call } = payments(t, {
+      subscribe(service, listener) {
+        assert.equal(service, "payment");
+        tell = listener;
+        return () => undefined;
+      },
+    });
+    const [one, other] = [await serveCounting(), await serveCounting()];
+    t.after(() => Promise.all([one.close(), other.close()]));
+    const first = call();
+    await until(() => tell !== undefined);
+    tell?.([one]);
+    await first;
+    tell?.([]);
+    await call();
+    assert.equal(one.count.calls, 2);
+    tell?.([other]);
+    await until(async () => {
+      await call();
+      return other.count.calls > 0;
+    });
+    const calls = one.count.calls;
+    for (let more = 0; more < 10; more += 1) await call();
+    assert.equal(one.count.calls, calls);
+  });
+
+  it("says at once what it lacks when the program has no discovery", () => {
+    const open = () => new Channel({ service: "a", target: "discovery:///a", caller: "test" });
+    assert.throws(open, /discovery:\/\/\/a needs DISCOVERY_ADDRESSES/);
+  });
+});
+
+function isAway(error: unknown): boolean {
+  if (isFailure(error, "SERVICE_UNREACHABLE")) return false;
+  throw error;
+}
+
+describe("what a watcher sees", () => {
+  it("is the union of what the discoveries say, each instance once", async (t) => {
+    const [one, other] = [await serveDiscovery(t), await serveDiscovery(t)];
+    const watcher = new DiscoveryWatcher([one.address, other.address], "test", log);
+    t.after(() => watcher.close());
+    const [a, b, c] = [instance("cart"), instance("cart"), instance("cart")];
+    one.say([a, b, instance("order")], true);
+    other.say([b, c], true);
+    const ids = () =>
+      watcher
+        .instances("cart")
+        .map(({ id }) => id)
+        .sort();
+    await until(() => ids().length === 3);
+    assert.deepEqual(ids(), [a, b, c].map(({ id }) => id).sort());
+    one.say([], true);
+    await until(() => ids().length === 2);
+    assert.deepEqual(watcher.instances("nobody"), []);
+  });
+
+  it("only grows while a discovery is young, but for what withdrew", async (t) => {
+    const discovery = await serveDiscovery(t);
+    const watcher = new DiscoveryWatcher([discovery.address], "test", log);
+    t.after(() => watcher.close());
+    const [a, b] = [instance("cart"), instance("cart")];
+    const seen: number[] = [];
+    watcher.subscribe("cart", (instances) => seen.push(instances.length));
+    discovery.say([a], true);
+    await until(() => seen.at(-1) === 1);
+    discovery.say([b], false);
+    await until(() => seen.at(-1) === 2);
+    discovery.say([b], false, [a.id]);
+    await until(() => seen.at(-1) === 1);
+    discovery.say([], true);
+    await until(() => seen.at(-1) === 0);
+  });
+
+  it("reaches each listener until it unsubscribes", async (t) => {
+    const discovery = await serveDiscovery(t);
+    const watcher = new DiscoveryWatcher([discovery.address], "test", log);
+    t.after(() => watcher.close());
+    const [seen, gone]: [number[], number[]] = [[], []];
+    watcher.subscribe("cart", (instances) => seen.push(instances.length));
+    watcher.subscribe("cart", (instances) => gone.push(instances.length))();
+    discovery.say([instance("cart")], true);
+    await until(() => seen.at(-1) === 1);
+    assert.deepEqual(gone, []);
+  });
+});
+
+describe("a registration", () => {
+  it("heartbeats to every discovery that is there and withdraws from all", async (t) => {
+    const [one, other] = [await serveDiscovery(t), await serveDiscovery(t)];
+    const away = await serve({});
+    await away.close();
+    const listed = instance("cart");
+    const registration = new Registration([one.address, away.address, other.address], listed);
+    await until(() => one.beats.length >= 2 && other.beats.length >= 2);
+    const start = performance.now();
+    await registration.withdraw();
+    assert.ok(performance.now() - start < 3 * HEARTBEAT_MS);
+    assert.deepEqual([one.withdrawn, other.withdrawn], [[listed.id], [listed.id]]);
+    assert.deepEqual(new Set([...one.beats, ...other.beats]), new Set([listed.id]));
+  });
+
+  it("lists itself again with a discovery that comes back", async (t) => {
+    const first = await serve({});
+    await first.close();
+    const registration = new Registration([first.address], instance("cart"));
+    t.after(() => registration.withdraw());
+    let beats = 0;
+    const again = await serve(
+      {
+        heartbeat: async () => {
+          beats += 1;
+          return { leaseMs: 2_500 };
+        },
+        withdraw: async () => ({}),
+      },
+      { port: first.server.port },
+    );
+    t.after(() => again.close());
+    await until(() => beats > 0);
+  });
+});
