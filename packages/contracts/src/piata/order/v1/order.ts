@@ -38,7 +38,13 @@ export interface Order {
   lines: OrderLine[];
   /** Unset until the stock is held. */
   total?: Money | undefined;
-  createdAt?: Date | undefined;
+  createdAt?:
+    | Date
+    | undefined;
+  /** What was given back of a PAID order, and what is being given back. */
+  refundedMinor: number;
+  /** Why the order was set aside; empty for one that goes on by itself. */
+  setAsideReason: string;
 }
 
 export interface OrderLine {
@@ -109,8 +115,65 @@ export interface ListOrdersResponse {
   nextPageToken: string;
 }
 
+export interface CancelOrderRequest {
+  context?: ItemContext | undefined;
+  orderId: number;
+}
+
+export interface CancelOrderResponse {
+  /** As it is now; the cancellation may still be under way. */
+  order?: Order | undefined;
+}
+
+export interface RefundOrderRequest {
+  context?: ItemContext | undefined;
+  orderId: number;
+  /** In minor units of the order's currency; 0 for all that is left. */
+  amountMinor: number;
+  /** 1 to 100 visible ASCII characters: the same key is the same refund. */
+  refundKey: string;
+}
+
+export interface RefundOrderResponse {
+  order?: Order | undefined;
+}
+
+export interface ListSetAsideOrdersRequest {
+  context?:
+    | ItemContext
+    | undefined;
+  /** 1 to 100; 0 means 20. */
+  pageSize: number;
+  /** Empty for the first page, then the last answer's next_page_token. */
+  pageToken: string;
+}
+
+export interface ListSetAsideOrdersResponse {
+  orders: Order[];
+  /** Empty on the last page. */
+  nextPageToken: string;
+}
+
+export interface RetryOrderRequest {
+  context?: ItemContext | undefined;
+  orderId: number;
+}
+
+export interface RetryOrderResponse {
+  order?: Order | undefined;
+}
+
 function createBaseOrder(): Order {
-  return { id: 0, state: 0, reason: "", lines: [], total: undefined, createdAt: undefined };
+  return {
+    id: 0,
+    state: 0,
+    reason: "",
+    lines: [],
+    total: undefined,
+    createdAt: undefined,
+    refundedMinor: 0,
+    setAsideReason: "",
+  };
 }
 
 export const Order: MessageFns<Order> = {
@@ -132,6 +195,12 @@ export const Order: MessageFns<Order> = {
     }
     if (message.createdAt !== undefined) {
       Timestamp.encode(toTimestamp(message.createdAt), writer.uint32(50).fork()).join();
+    }
+    if (message.refundedMinor !== 0) {
+      writer.uint32(56).int64(message.refundedMinor);
+    }
+    if (message.setAsideReason !== "") {
+      writer.uint32(66).string(message.setAsideReason);
     }
     return writer;
   },
@@ -195,6 +264,22 @@ export const Order: MessageFns<Order> = {
             }
 
             message.createdAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.refundedMinor = longToNumber(reader.int64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.setAsideReason = reader.string();
             continue;
           }
         }
@@ -837,6 +922,462 @@ export const ListOrdersResponse: MessageFns<ListOrdersResponse> = {
   },
 };
 
+function createBaseCancelOrderRequest(): CancelOrderRequest {
+  return { context: undefined, orderId: 0 };
+}
+
+export const CancelOrderRequest: MessageFns<CancelOrderRequest> = {
+  encode(message: CancelOrderRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.context !== undefined) {
+      ItemContext.encode(message.context, writer.uint32(10).fork()).join();
+    }
+    if (message.orderId !== 0) {
+      writer.uint32(16).int32(message.orderId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CancelOrderRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCancelOrderRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.context = ItemContext.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.orderId = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCancelOrderResponse(): CancelOrderResponse {
+  return { order: undefined };
+}
+
+export const CancelOrderResponse: MessageFns<CancelOrderResponse> = {
+  encode(message: CancelOrderResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.order !== undefined) {
+      Order.encode(message.order, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CancelOrderResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCancelOrderResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.order = Order.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRefundOrderRequest(): RefundOrderRequest {
+  return { context: undefined, orderId: 0, amountMinor: 0, refundKey: "" };
+}
+
+export const RefundOrderRequest: MessageFns<RefundOrderRequest> = {
+  encode(message: RefundOrderRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.context !== undefined) {
+      ItemContext.encode(message.context, writer.uint32(10).fork()).join();
+    }
+    if (message.orderId !== 0) {
+      writer.uint32(16).int32(message.orderId);
+    }
+    if (message.amountMinor !== 0) {
+      writer.uint32(24).int64(message.amountMinor);
+    }
+    if (message.refundKey !== "") {
+      writer.uint32(34).string(message.refundKey);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RefundOrderRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRefundOrderRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.context = ItemContext.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.orderId = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.amountMinor = longToNumber(reader.int64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.refundKey = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRefundOrderResponse(): RefundOrderResponse {
+  return { order: undefined };
+}
+
+export const RefundOrderResponse: MessageFns<RefundOrderResponse> = {
+  encode(message: RefundOrderResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.order !== undefined) {
+      Order.encode(message.order, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RefundOrderResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRefundOrderResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.order = Order.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListSetAsideOrdersRequest(): ListSetAsideOrdersRequest {
+  return { context: undefined, pageSize: 0, pageToken: "" };
+}
+
+export const ListSetAsideOrdersRequest: MessageFns<ListSetAsideOrdersRequest> = {
+  encode(message: ListSetAsideOrdersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.context !== undefined) {
+      ItemContext.encode(message.context, writer.uint32(10).fork()).join();
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(16).int32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(26).string(message.pageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListSetAsideOrdersRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListSetAsideOrdersRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.context = ItemContext.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.pageSize = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListSetAsideOrdersResponse(): ListSetAsideOrdersResponse {
+  return { orders: [], nextPageToken: "" };
+}
+
+export const ListSetAsideOrdersResponse: MessageFns<ListSetAsideOrdersResponse> = {
+  encode(message: ListSetAsideOrdersResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.orders) {
+      Order.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListSetAsideOrdersResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListSetAsideOrdersResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.orders.push(Order.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRetryOrderRequest(): RetryOrderRequest {
+  return { context: undefined, orderId: 0 };
+}
+
+export const RetryOrderRequest: MessageFns<RetryOrderRequest> = {
+  encode(message: RetryOrderRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.context !== undefined) {
+      ItemContext.encode(message.context, writer.uint32(10).fork()).join();
+    }
+    if (message.orderId !== 0) {
+      writer.uint32(16).int32(message.orderId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RetryOrderRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRetryOrderRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.context = ItemContext.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.orderId = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRetryOrderResponse(): RetryOrderResponse {
+  return { order: undefined };
+}
+
+export const RetryOrderResponse: MessageFns<RetryOrderResponse> = {
+  encode(message: RetryOrderResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.order !== undefined) {
+      Order.encode(message.order, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RetryOrderResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRetryOrderResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.order = Order.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 /** Orders, from the cart to their end. */
 export type OrderServiceService = typeof OrderServiceService;
 export const OrderServiceService = {
@@ -889,6 +1430,66 @@ export const OrderServiceService = {
     responseSerialize: (value: ListOrdersResponse): Buffer => Buffer.from(ListOrdersResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListOrdersResponse => ListOrdersResponse.decode(value),
   },
+  /**
+   * Asks for an order of the context's user to be undone while it is not paid. The payment is voided first, and
+   * only when it is void the order ends as PAYMENT_FAILED with reason CANCELLED; a charge that was faster wins.
+   * Idempotent. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED; INVALID_ARGUMENT / ID_INVALID;
+   * NOT_FOUND / ORDER_NOT_FOUND; FAILED_PRECONDITION / ORDER_PAID, ORDER_FAILED (there is nothing to cancel).
+   */
+  cancelOrder: {
+    path: "/piata.order.v1.OrderService/CancelOrder" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CancelOrderRequest): Buffer => Buffer.from(CancelOrderRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CancelOrderRequest => CancelOrderRequest.decode(value),
+    responseSerialize: (value: CancelOrderResponse): Buffer => Buffer.from(CancelOrderResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CancelOrderResponse => CancelOrderResponse.decode(value),
+  },
+  /**
+   * Gives money of a paid order back; the order stays PAID, its stock does not come back by itself. Idempotent by
+   * order id and refund key. Only for staff. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED; PERMISSION_DENIED / STAFF_ONLY;
+   * INVALID_ARGUMENT / ID_INVALID, AMOUNT_INVALID, REFUND_KEY_INVALID; NOT_FOUND / ORDER_NOT_FOUND;
+   * FAILED_PRECONDITION / ORDER_NOT_PAID, REFUND_EXCEEDS_TOTAL (all refunds together), REFUND_MISMATCH (the key came
+   * with another amount).
+   */
+  refundOrder: {
+    path: "/piata.order.v1.OrderService/RefundOrder" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RefundOrderRequest): Buffer => Buffer.from(RefundOrderRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RefundOrderRequest => RefundOrderRequest.decode(value),
+    responseSerialize: (value: RefundOrderResponse): Buffer => Buffer.from(RefundOrderResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RefundOrderResponse => RefundOrderResponse.decode(value),
+  },
+  /**
+   * Orders that were set aside because a step of theirs fails again and again for a reason that waiting does not
+   * mend, oldest first. Only for staff. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED; PERMISSION_DENIED / STAFF_ONLY;
+   * INVALID_ARGUMENT / PAGE_INVALID.
+   */
+  listSetAsideOrders: {
+    path: "/piata.order.v1.OrderService/ListSetAsideOrders" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListSetAsideOrdersRequest): Buffer =>
+      Buffer.from(ListSetAsideOrdersRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListSetAsideOrdersRequest => ListSetAsideOrdersRequest.decode(value),
+    responseSerialize: (value: ListSetAsideOrdersResponse): Buffer =>
+      Buffer.from(ListSetAsideOrdersResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListSetAsideOrdersResponse => ListSetAsideOrdersResponse.decode(value),
+  },
+  /**
+   * Takes an order that was set aside up again. Idempotent. Only for staff. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED;
+   * PERMISSION_DENIED / STAFF_ONLY; INVALID_ARGUMENT / ID_INVALID; NOT_FOUND / ORDER_NOT_FOUND.
+   */
+  retryOrder: {
+    path: "/piata.order.v1.OrderService/RetryOrder" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RetryOrderRequest): Buffer => Buffer.from(RetryOrderRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RetryOrderRequest => RetryOrderRequest.decode(value),
+    responseSerialize: (value: RetryOrderResponse): Buffer => Buffer.from(RetryOrderResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RetryOrderResponse => RetryOrderResponse.decode(value),
+  },
 } as const;
 
 export interface OrderServiceServer extends UntypedServiceImplementation {
@@ -913,6 +1514,32 @@ export interface OrderServiceServer extends UntypedServiceImplementation {
    * Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED; INVALID_ARGUMENT / PAGE_INVALID.
    */
   listOrders: handleUnaryCall<ListOrdersRequest, ListOrdersResponse>;
+  /**
+   * Asks for an order of the context's user to be undone while it is not paid. The payment is voided first, and
+   * only when it is void the order ends as PAYMENT_FAILED with reason CANCELLED; a charge that was faster wins.
+   * Idempotent. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED; INVALID_ARGUMENT / ID_INVALID;
+   * NOT_FOUND / ORDER_NOT_FOUND; FAILED_PRECONDITION / ORDER_PAID, ORDER_FAILED (there is nothing to cancel).
+   */
+  cancelOrder: handleUnaryCall<CancelOrderRequest, CancelOrderResponse>;
+  /**
+   * Gives money of a paid order back; the order stays PAID, its stock does not come back by itself. Idempotent by
+   * order id and refund key. Only for staff. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED; PERMISSION_DENIED / STAFF_ONLY;
+   * INVALID_ARGUMENT / ID_INVALID, AMOUNT_INVALID, REFUND_KEY_INVALID; NOT_FOUND / ORDER_NOT_FOUND;
+   * FAILED_PRECONDITION / ORDER_NOT_PAID, REFUND_EXCEEDS_TOTAL (all refunds together), REFUND_MISMATCH (the key came
+   * with another amount).
+   */
+  refundOrder: handleUnaryCall<RefundOrderRequest, RefundOrderResponse>;
+  /**
+   * Orders that were set aside because a step of theirs fails again and again for a reason that waiting does not
+   * mend, oldest first. Only for staff. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED; PERMISSION_DENIED / STAFF_ONLY;
+   * INVALID_ARGUMENT / PAGE_INVALID.
+   */
+  listSetAsideOrders: handleUnaryCall<ListSetAsideOrdersRequest, ListSetAsideOrdersResponse>;
+  /**
+   * Takes an order that was set aside up again. Idempotent. Only for staff. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED;
+   * PERMISSION_DENIED / STAFF_ONLY; INVALID_ARGUMENT / ID_INVALID; NOT_FOUND / ORDER_NOT_FOUND.
+   */
+  retryOrder: handleUnaryCall<RetryOrderRequest, RetryOrderResponse>;
 }
 
 function toTimestamp(date: Date): Timestamp {

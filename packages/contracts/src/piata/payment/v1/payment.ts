@@ -27,6 +27,16 @@ export enum PaymentState {
   VOID = 4,
 }
 
+export enum RefundState {
+  UNSPECIFIED = 0,
+  /** PENDING - Not known yet: ask again. */
+  PENDING = 1,
+  /** REFUNDED - The money is back; final. */
+  REFUNDED = 2,
+  /** REFUSED - The provider said no; final. */
+  REFUSED = 3,
+}
+
 export interface Payment {
   state: PaymentState;
   /** Of a DECLINED payment, e.g. CARD_DECLINED; empty otherwise. */
@@ -74,6 +84,56 @@ export interface BatchVoidResponse {
 export interface BatchVoidResponse_Result {
   payment?: Payment | undefined;
   failure?: Status | undefined;
+}
+
+export interface Refund {
+  state: RefundState;
+  /** Of a REFUSED refund; empty otherwise. */
+  refusalReason: string;
+}
+
+export interface BatchRefundRequest {
+  /** At most 1000. */
+  items: BatchRefundRequest_Item[];
+}
+
+export interface BatchRefundRequest_Item {
+  context?: ItemContext | undefined;
+  orderId: number;
+  /** 1 to 100 visible ASCII characters, unique among the refunds of the order. */
+  refundKey: string;
+  amount?: Money | undefined;
+}
+
+export interface BatchRefundResponse {
+  results: BatchRefundResponse_Result[];
+}
+
+export interface BatchRefundResponse_Result {
+  refund?: Refund | undefined;
+  failure?: Status | undefined;
+}
+
+export interface ReconcileRequest {
+}
+
+export interface ReconcileResponse {
+  /** Entries of both books that were looked at. */
+  compared: number;
+  /** Entries of ours that took over what the provider knew. */
+  repaired: number;
+  /** What is left, at most 100 of them. */
+  differences: Difference[];
+}
+
+/** An order that the two books do not agree on. */
+export interface Difference {
+  orderId: number;
+  /** MISSING_IN_OURS, MISSING_AT_PROVIDER, STATE, AMOUNT, REFUNDS. */
+  kind: string;
+  /** What each says, for people: "CHARGED 1999 EUR". */
+  ours: string;
+  theirs: string;
 }
 
 function createBasePayment(): Payment {
@@ -567,6 +627,473 @@ export const BatchVoidResponse_Result: MessageFns<BatchVoidResponse_Result> = {
   },
 };
 
+function createBaseRefund(): Refund {
+  return { state: 0, refusalReason: "" };
+}
+
+export const Refund: MessageFns<Refund> = {
+  encode(message: Refund, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.state !== 0) {
+      writer.uint32(8).int32(message.state);
+    }
+    if (message.refusalReason !== "") {
+      writer.uint32(18).string(message.refusalReason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Refund {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRefund();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.refusalReason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseBatchRefundRequest(): BatchRefundRequest {
+  return { items: [] };
+}
+
+export const BatchRefundRequest: MessageFns<BatchRefundRequest> = {
+  encode(message: BatchRefundRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.items) {
+      BatchRefundRequest_Item.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchRefundRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchRefundRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.items.push(BatchRefundRequest_Item.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseBatchRefundRequest_Item(): BatchRefundRequest_Item {
+  return { context: undefined, orderId: 0, refundKey: "", amount: undefined };
+}
+
+export const BatchRefundRequest_Item: MessageFns<BatchRefundRequest_Item> = {
+  encode(message: BatchRefundRequest_Item, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.context !== undefined) {
+      ItemContext.encode(message.context, writer.uint32(10).fork()).join();
+    }
+    if (message.orderId !== 0) {
+      writer.uint32(16).int32(message.orderId);
+    }
+    if (message.refundKey !== "") {
+      writer.uint32(26).string(message.refundKey);
+    }
+    if (message.amount !== undefined) {
+      Money.encode(message.amount, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchRefundRequest_Item {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchRefundRequest_Item();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.context = ItemContext.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.orderId = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.refundKey = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.amount = Money.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseBatchRefundResponse(): BatchRefundResponse {
+  return { results: [] };
+}
+
+export const BatchRefundResponse: MessageFns<BatchRefundResponse> = {
+  encode(message: BatchRefundResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.results) {
+      BatchRefundResponse_Result.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchRefundResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchRefundResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.results.push(BatchRefundResponse_Result.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseBatchRefundResponse_Result(): BatchRefundResponse_Result {
+  return { refund: undefined, failure: undefined };
+}
+
+export const BatchRefundResponse_Result: MessageFns<BatchRefundResponse_Result> = {
+  encode(message: BatchRefundResponse_Result, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.refund !== undefined) {
+      Refund.encode(message.refund, writer.uint32(10).fork()).join();
+    }
+    if (message.failure !== undefined) {
+      Status.encode(message.failure, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchRefundResponse_Result {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchRefundResponse_Result();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.refund = Refund.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.failure = Status.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseReconcileRequest(): ReconcileRequest {
+  return {};
+}
+
+export const ReconcileRequest: MessageFns<ReconcileRequest> = {
+  encode(_: ReconcileRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReconcileRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReconcileRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseReconcileResponse(): ReconcileResponse {
+  return { compared: 0, repaired: 0, differences: [] };
+}
+
+export const ReconcileResponse: MessageFns<ReconcileResponse> = {
+  encode(message: ReconcileResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.compared !== 0) {
+      writer.uint32(8).int32(message.compared);
+    }
+    if (message.repaired !== 0) {
+      writer.uint32(16).int32(message.repaired);
+    }
+    for (const v of message.differences) {
+      Difference.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReconcileResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReconcileResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.compared = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.repaired = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.differences.push(Difference.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDifference(): Difference {
+  return { orderId: 0, kind: "", ours: "", theirs: "" };
+}
+
+export const Difference: MessageFns<Difference> = {
+  encode(message: Difference, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.orderId !== 0) {
+      writer.uint32(8).int32(message.orderId);
+    }
+    if (message.kind !== "") {
+      writer.uint32(18).string(message.kind);
+    }
+    if (message.ours !== "") {
+      writer.uint32(26).string(message.ours);
+    }
+    if (message.theirs !== "") {
+      writer.uint32(34).string(message.theirs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Difference {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDifference();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.orderId = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.ours = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.theirs = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 /** Takes the money for an order, once. */
 export type PaymentServiceService = typeof PaymentServiceService;
 export const PaymentServiceService = {
@@ -599,6 +1126,35 @@ export const PaymentServiceService = {
     responseSerialize: (value: BatchVoidResponse): Buffer => Buffer.from(BatchVoidResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): BatchVoidResponse => BatchVoidResponse.decode(value),
   },
+  /**
+   * Gives money of charged orders back, and answers within 200 ms. Idempotent by order id and refund key: asked
+   * again, it goes on with the refund there is. Only the order service calls it.
+   * Errors of an item: INVALID_ARGUMENT / ID_INVALID, AMOUNT_INVALID, REFUND_KEY_INVALID;
+   * FAILED_PRECONDITION / NOT_CHARGED, REFUND_EXCEEDS_CHARGE (all refunds together), REFUND_MISMATCH (the key came
+   * with another amount).
+   */
+  batchRefund: {
+    path: "/piata.payment.v1.PaymentService/BatchRefund" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: BatchRefundRequest): Buffer => Buffer.from(BatchRefundRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): BatchRefundRequest => BatchRefundRequest.decode(value),
+    responseSerialize: (value: BatchRefundResponse): Buffer => Buffer.from(BatchRefundResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): BatchRefundResponse => BatchRefundResponse.decode(value),
+  },
+  /**
+   * Holds our books against the provider's, now; a job does the same all the time. What the provider knows and
+   * we do not is repaired where it can be, and told where it cannot. Idempotent.
+   */
+  reconcile: {
+    path: "/piata.payment.v1.PaymentService/Reconcile" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ReconcileRequest): Buffer => Buffer.from(ReconcileRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReconcileRequest => ReconcileRequest.decode(value),
+    responseSerialize: (value: ReconcileResponse): Buffer => Buffer.from(ReconcileResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ReconcileResponse => ReconcileResponse.decode(value),
+  },
 } as const;
 
 export interface PaymentServiceServer extends UntypedServiceImplementation {
@@ -615,6 +1171,19 @@ export interface PaymentServiceServer extends UntypedServiceImplementation {
    * Only the order service calls it. Errors of an item: INVALID_ARGUMENT / ID_INVALID.
    */
   batchVoid: handleUnaryCall<BatchVoidRequest, BatchVoidResponse>;
+  /**
+   * Gives money of charged orders back, and answers within 200 ms. Idempotent by order id and refund key: asked
+   * again, it goes on with the refund there is. Only the order service calls it.
+   * Errors of an item: INVALID_ARGUMENT / ID_INVALID, AMOUNT_INVALID, REFUND_KEY_INVALID;
+   * FAILED_PRECONDITION / NOT_CHARGED, REFUND_EXCEEDS_CHARGE (all refunds together), REFUND_MISMATCH (the key came
+   * with another amount).
+   */
+  batchRefund: handleUnaryCall<BatchRefundRequest, BatchRefundResponse>;
+  /**
+   * Holds our books against the provider's, now; a job does the same all the time. What the provider knows and
+   * we do not is repaired where it can be, and told where it cannot. Idempotent.
+   */
+  reconcile: handleUnaryCall<ReconcileRequest, ReconcileResponse>;
 }
 
 export interface MessageFns<T> {
