@@ -41,6 +41,14 @@ export class PaymentTrial extends Given implements Payments {
   batchVoid(request: payment.BatchVoidRequest): Promise<payment.BatchVoidResponse> {
     return this.the("batchVoid")(request);
   }
+  @GrpcMethod("PaymentService")
+  batchRefund(request: payment.BatchRefundRequest): Promise<payment.BatchRefundResponse> {
+    return this.the("batchRefund")(request);
+  }
+  @GrpcMethod("PaymentService")
+  reconcile(request: payment.ReconcileRequest): Promise<payment.ReconcileResponse> {
+    return this.the("reconcile")(request);
+  }
 }
 
 @Controller()

@@ -19,21 +19,24 @@ export async function within<Result>(
   }
 }
 
-/** Attempts in flight, at most one per order. */
+/** What is attempted: an order, or one of its refunds. */
+type Key = number | string;
+
+/** Attempts in flight, at most one per key. */
 export class Attempts<Result> {
   readonly #attemptsMax: number;
-  readonly #inFlight = new Map<number, Promise<Result>>();
+  readonly #inFlight = new Map<Key, Promise<Result>>();
 
   constructor(attemptsMax: number) {
     this.#attemptsMax = attemptsMax;
   }
 
-  /** The order's attempt: the one there is, or a new one. Undefined when there are too many. */
-  join(orderId: number, attempt: () => Promise<Result>): Promise<Result> | undefined {
-    const running = this.#inFlight.get(orderId);
+  /** The key's attempt: the one there is, or a new one. Undefined when there are too many. */
+  join(key: Key, attempt: () => Promise<Result>): Promise<Result> | undefined {
+    const running = this.#inFlight.get(key);
     if (running || this.#inFlight.size >= this.#attemptsMax) return running;
-    const started = attempt().finally(() => this.#inFlight.delete(orderId));
-    this.#inFlight.set(orderId, started);
+    const started = attempt().finally(() => this.#inFlight.delete(key));
+    this.#inFlight.set(key, started);
     return started;
   }
 

@@ -1,5 +1,6 @@
 /** The noun: what is asked of a payment, the states that it has, and the way between them. */
 import type { BatchChargeRequest_Item } from "@piata/contracts/payment";
+import type { Money } from "@piata/contracts/money";
 import { invalidArgument } from "@piata/kit/errors";
 import { isCurrency } from "@piata/kit/money";
 import { checkedId } from "@piata/kit/validate";
@@ -67,18 +68,9 @@ const PAYMENT_METHOD = /^[A-Za-z0-9_-]{0,64}$/;
 
 /** Throws INVALID_ARGUMENT / ID_INVALID, AMOUNT_INVALID, PAYMENT_METHOD_INVALID. */
 export function checkedTerms(item: Omit<BatchChargeRequest_Item, "context">): Terms {
-  const { amount, paymentMethod } = item;
+  const { paymentMethod } = item;
   const orderId = checkedId(item.orderId, "order_id");
-  if (!amount || !Number.isSafeInteger(amount.amountMinor) || amount.amountMinor < 0) {
-    throw invalidArgument("AMOUNT_INVALID", "amount must be from 0 to 2^53 - 1 minor units.", {
-      field: "amount",
-    });
-  }
-  if (!isCurrency(amount.currencyCode)) {
-    throw invalidArgument("AMOUNT_INVALID", "amount must have an ISO 4217 currency.", {
-      field: "amount.currency_code",
-    });
-  }
+  const amount = checkedAmount(item.amount, 0);
   if (!PAYMENT_METHOD.test(paymentMethod)) {
     throw invalidArgument(
       "PAYMENT_METHOD_INVALID",
@@ -86,5 +78,23 @@ export function checkedTerms(item: Omit<BatchChargeRequest_Item, "context">): Te
       { field: "payment_method" },
     );
   }
-  return { orderId, ...amount, paymentMethod };
+  const { amountMinor, currencyCode } = amount;
+  return { orderId, amountMinor, currencyCode, paymentMethod };
+}
+
+/** Throws INVALID_ARGUMENT / AMOUNT_INVALID. */
+export function checkedAmount(amount: Money | undefined, minorMin: number): Money {
+  if (!amount || !Number.isSafeInteger(amount.amountMinor) || amount.amountMinor < minorMin) {
+    throw invalidArgument(
+      "AMOUNT_INVALID",
+      `amount must be from ${minorMin} to 2^53 - 1 minor units.`,
+      { field: "amount" },
+    );
+  }
+  if (!isCurrency(amount.currencyCode)) {
+    throw invalidArgument("AMOUNT_INVALID", "amount must have an ISO 4217 currency.", {
+      field: "amount.currency_code",
+    });
+  }
+  return amount;
 }

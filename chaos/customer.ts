@@ -1,0 +1,207 @@
+// One customer: fills a cart, changes their mind, orders as a careful client does, and watches the order.
+import { randomUUID } from "node:crypto";
+import { setTimeout as pause } from "node:timers/promises";
+import type { Client } from "@piata/testkit/client";
+import { attempt, patience } from "./call.ts";
+import { change, type Journal, type Purchase, type Shopper } from "./journal.ts";
+import type { Range } from "./market.ts";
+import type { Random } from "./random.ts";
+import type { Staff } from "./staff.ts";
+
+const METHODS: readonly (readonly [method: string, weight: number])[] = [
+  ["success", 60],
+  ["declined", 12],
+  ["slow", 8],
+  ["answer-lost", 12],
+  ["answer-lost-before", 8],
+];
+const COPIES_AT_ONCE = 4;
+const REJECTIONS_MAX = 3;
+const POLL_MS = 8;
+const POLL_MS_MAX = 200;
+
+const ADD = "mutation ($input: CartItemInput!) { addToCart(input: $input) }";
+const SET = "mutation ($input: UpdateItemInput!) { updateItemQuantity(input: $input) }";
+const REMOVE = "mutation ($productId: Float!) { removeItem(productId: $productId) }";
+const CART = "{ cart { lines { productId quantity } } }";
+const ORDER = `mutation ($paymentMethod: String, $key: String) {
+  initOrder(paymentMethod: $paymentMethod, idempotencyKey: $key) { orderId } }`;
+const STATUS = "query ($orderId: Float!) { orderStatus(orderId: $orderId) { value } }";
+const CANCEL = "mutation ($orderId: Float!) { cancelOrder(orderId: $orderId) { __typename } }";
+
+export interface CustomerOptions {
+  readonly journal: Journal;
+  readonly range: Range;
+  readonly random: Random;
+  /** A client of somebody new, and who that is. */
+  readonly register: () => Promise<{ client: Client; userId: number }>;
+  /** Undefined where the shop has no refunds. */
+  readonly staff: Staff | undefined;
+  readonly canCancel: boolean;
+  /** Whether another order is wanted. */
+  readonly more: () => boolean;
+  /** Aborted when the time is up. */
+  readonly signal: AbortSignal;
+}
+
+export class Customer {
+  readonly #options: CustomerOptions;
+  #client: Client;
+  #shopper: Shopper;
+  /** Products of which a change may still be on its way: nothing is known of them any more. */
+  #blurred = new Set<number>();
+  #rejections = 0;
+
+  private constructor(options: CustomerOptions, client: Client, userId: number) {
+    this.#options = options;
+    this.#client = client;
+    this.#shopper = options.journal.newShopper(userId);
+  }
+
+  static async come(options: CustomerOptions): Promise<Customer> {
+    const { client, userId } = await options.register();
+    return new Customer(options, client, userId);
+  }
+
+  async shop(): Promise<void> {
+    const { more, signal, random } = this.#options;
+    while (more() && !signal.aborted) {
+      if (this.#rejections >= REJECTIONS_MAX) await this.#comeAsSomebodyElse();
+      await this.#fillCart();
+      if (random.chance(0.2)) await this.#changeMind();
+      const purchase = await this.#order();
+      const [orderId] = purchase.orderIds;
+      if (orderId === undefined) continue;
+      if (this.#options.canCancel && random.chance(0.08)) await this.#cancel(purchase, orderId);
+      const end = await this.#watch(purchase, orderId);
+      this.#rejections = end === "ITEMS_REJECTED" ? this.#rejections + 1 : 0;
+      if (end === "ITEMS_REJECTED") await this.#changeMind();
+      if (end === "PAID" && random.chance(0.05)) await this.#options.staff?.refund(purchase, orderId);
+    }
+  }
+
+  // With a cart that is refused again and again, there is nothing more to learn.
+  async #comeAsSomebodyElse(): Promise<void> {
+    const { client, userId } = await this.#options.register();
+    this.#client = client;
+    this.#shopper = this.#options.journal.newShopper(userId);
+    this.#blurred = new Set();
+    this.#rejections = 0;
+  }
+
+  async #fillCart(): Promise<void> {
+    const { random, range, signal } = this.#options;
+    const rest = patience();
+    let isFilled = false;
+    for (let wanted = random.integer(1, 3); wanted > 0 || !isFilled; ) {
+      if (signal.aborted) return;
+      const productId = range.pick(random);
+      if (this.#blurred.has(productId)) continue;
+      const isAdded = await this.#add(productId, random.integer(1, 3));
+      if (isAdded) isFilled = true;
+      else await rest();
+      wanted -= 1;
+    }
+  }
+
+  async #add(productId: number, quantity: number): Promise<boolean> {
+    const outcome = await this.#ask(ADD, { input: { productId, quantity } });
+    if (outcome.kind !== "refused") {
+      change(this.#shopper, productId, quantity, outcome.kind === "done");
+    }
+    if (outcome.kind === "unknown") this.#blurred.add(productId);
+    return outcome.kind === "done";
+  }
+
+  // Only while no order of this customer's is open, so that what was read is what is changed; and only
+  // products of which no change can be on its way. Without an answer, the product is left alone from then on.
+  async #changeMind(): Promise<void> {
+    const { random } = this.#options;
+    const seen = await this.#ask<{ cart: { lines: Line[] } | null }>(CART);
+    if (seen.kind !== "done") return;
+    const lines = seen.data.cart?.lines.filter(({ productId }) => !this.#blurred.has(productId));
+    if (lines === undefined || lines.length === 0) return;
+    const { productId, quantity } = random.pick(lines);
+    const newQuantity = random.chance(0.5) ? 0 : random.integer(1, 4);
+    const outcome =
+      newQuantity === 0
+        ? await this.#ask(REMOVE, { productId })
+        : await this.#ask(SET, { input: { productId, newQuantity } });
+    if (outcome.kind === "refused") return;
+    change(this.#shopper, productId, newQuantity - quantity, outcome.kind === "done");
+    if (outcome.kind === "unknown") this.#blurred.add(productId);
+  }
+
+  /** Until there is an answer, with the same key. */
+  async #order(): Promise<Purchase> {
+    const { journal, random, signal } = this.#options;
+    const method = weighted(random);
+    const purchase = journal.newPurchase(this.#shopper.userId, randomUUID(), method);
+    const rest = patience();
+    const copies = random.chance(0.1) ? COPIES_AT_ONCE : 1;
+    journal.repeats += copies - 1;
+    await Promise.all(Array.from({ length: copies }, () => this.#sendOrder(purchase)));
+    while (purchase.orderIds.length + purchase.refusals.length === 0 && !signal.aborted) {
+      await rest();
+      journal.repeats += 1;
+      await this.#sendOrder(purchase);
+    }
+    return purchase;
+  }
+
+  async #sendOrder(purchase: Purchase): Promise<void> {
+    const { paymentMethod, key } = purchase;
+    const outcome = await this.#ask<{ initOrder: { orderId: number } }>(ORDER, {
+      paymentMethod,
+      key,
+    });
+    if (outcome.kind === "done") {
+      this.#options.journal.acknowledge(purchase, outcome.data.initOrder.orderId);
+    } else if (outcome.code === "FAILED_PRECONDITION") {
+      purchase.refusals.push(outcome.reason);
+    }
+  }
+
+  async #cancel(purchase: Purchase, orderId: number): Promise<void> {
+    await pause(this.#options.random.integer(0, 30));
+    purchase.cancel = "asked";
+    const outcome = await this.#ask(CANCEL, { orderId });
+    if (outcome.kind === "done") purchase.cancel = "acknowledged";
+    if (outcome.kind === "refused") purchase.cancel = "refused";
+  }
+
+  /** The end of an order, by the states that are shown; undefined when the time is up. */
+  async #watch(purchase: Purchase, orderId: number): Promise<string | undefined> {
+    const { journal, signal } = this.#options;
+    for (let pauseMs = POLL_MS; !signal.aborted; pauseMs = Math.min(pauseMs * 1.5, POLL_MS_MAX)) {
+      await pause(pauseMs);
+      const outcome = await this.#ask<{ orderStatus: { value: string } }>(STATUS, { orderId });
+      if (outcome.kind === "done") {
+        const { value } = outcome.data.orderStatus;
+        if (journal.saw(purchase, value)) return value;
+      } else if (outcome.code === "NOT_FOUND") {
+        journal.saw(purchase, outcome.code);
+      }
+    }
+    return undefined;
+  }
+
+  #ask<T>(query: string, variables: Record<string, unknown> = {}) {
+    return attempt<T>(this.#client, this.#options.journal, query, variables);
+  }
+}
+
+interface Line {
+  productId: number;
+  quantity: number;
+}
+
+function weighted(random: Random): string {
+  const total = METHODS.reduce((sum, [, weight]) => sum + weight, 0);
+  let left = random.integer(1, total);
+  for (const [method, weight] of METHODS) {
+    left -= weight;
+    if (left <= 0) return method;
+  }
+  throw new Error("The weights do not add up.");
+}
