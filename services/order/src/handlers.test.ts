@@ -50,6 +50,17 @@ describe("the order service", () => {
     assert.deepEqual(await shop.ledger(orderId), [CHARGED]);
   });
 
+  for (const paymentMethod of ["slow", "answer-lost", "answer-lost-before"]) {
+    it(`takes a purchase to PAID, once, with a payment that is ${paymentMethod}`, async () => {
+      const { userId, productId } = await shopper(2);
+      const orderId = await shop.place(userId, { paymentMethod });
+      assert.equal((await shop.ended(userId, orderId)).state, OrderState.PAID);
+      await shop.over(orderId);
+      assert.deepEqual(await shop.units(productId), { available: 8, held: 0, sold: 2 });
+      assert.deepEqual(await shop.ledger(orderId), [CHARGED]);
+    });
+  }
+
   it("shows a declined card only when the stock and the cart are back", async () => {
     const { userId, productId } = await shopper(2);
     const orderId = await shop.place(userId, { paymentMethod: "declined" });
