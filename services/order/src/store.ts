@@ -4,7 +4,7 @@ import type { Code, Failure } from "@piata/kit/errors";
 import type { Metrics } from "@piata/kit/metrics";
 import { type Database, statement } from "@piata/kit/pg";
 import type { Move, Order, State } from "./order.js";
-import { argumentsOf, type Wish } from "./place.js";
+import { argumentsOf, type Wish } from "./wish.js";
 
 /** What a key was answered with first. */
 export interface FirstAnswer {
