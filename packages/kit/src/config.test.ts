@@ -48,6 +48,7 @@ describe("the configuration", () => {
       httpPort: 0,
       advertisedHost: undefined,
       discoveryAddresses: [],
+      version: "unknown",
       logLevel: "info",
       cart: "discovery:///cart",
       attempts: 3,

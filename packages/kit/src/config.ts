@@ -130,6 +130,11 @@ export function commonSettings(program: string) {
       list(),
       "host:port of every discovery instance, with commas between; empty without discovery.",
     ),
+    version: setting(
+      "PIATA_VERSION",
+      optional(z.string(), "unknown"),
+      "The version that it shows in discovery.",
+    ),
     logLevel: setting(
       "LOG_LEVEL",
       optional(choice(["debug", "info", "warn", "error"]), "info"),

@@ -153,18 +153,19 @@ describe("a transaction", () => {
   it("that lost a deadlock is run again", async () => {
     await db.rows(insert, [50, 0]);
     await db.rows(insert, [51, 0]);
-    const [bothHold, tries] = [gate(), [0, 0]];
+    const [bothHold, oneWon, tries] = [gate(), gate(), [0, 0]];
     let holding = 0;
     const addBoth = (which: 0 | 1) =>
       db.transaction(async (tx) => {
         tries[which] = (tries[which] ?? 0) + 1;
+        if (tries[which] > 1) await oneWon.promise;
         await tx.rows(add, [50 + which]);
         holding += 1;
         if (holding === 2) bothHold.resolve();
         await bothHold.promise;
         await tx.rows(add, [51 - which]);
       });
-    await Promise.all([addBoth(0), addBoth(1)]);
+    await Promise.all([addBoth(0), addBoth(1)].map((both) => both.then(() => oneWon.resolve())));
     assert.deepEqual(
       (await things()).filter(({ id }) => id >= 50),
       [

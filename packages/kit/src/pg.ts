@@ -45,6 +45,8 @@ export class Database implements Queries {
       max: connectionsMax,
       connectionTimeoutMillis: 5_000,
       statement_timeout: 10_000,
+      // A server that does not even say that a statement took too long is gone.
+      query_timeout: 15_000,
       pipeline: true,
       types: {
         getTypeParser: ((oid: number, format: "text" | "binary") =>
@@ -139,7 +141,8 @@ const NETWORK = new Set([
   "ENOTFOUND",
   "ENOENT",
 ]);
-const DRIVER = /connection (terminated|timeout|error)|timeout (exceeded when trying|expired)/i;
+const DRIVER =
+  /query read timeout|connection (terminated|timeout|error)|timeout (exceeded when trying|expired)/i;
 
 function translated(error: unknown): unknown {
   const { code, message } = error as { code?: string; message?: string };

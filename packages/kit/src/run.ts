@@ -131,7 +131,7 @@ async function launch<S extends Settings & Common>(
     service: name,
     address,
     httpAddress,
-    version: process.env.npm_package_version ?? "",
+    version: common.version,
     startedAt: new Date(),
   });
   const stop = async () => {

@@ -37,7 +37,10 @@ export function checkedText(value: string, rule: TextRule): string {
   return text;
 }
 
-/** A page's size (0 asks for the usual one) and the id it goes on from. Throws INVALID_ARGUMENT / PAGE_INVALID. */
+/**
+ * A page's size (0 asks for the usual one) and the id it goes on from.
+ * Throws INVALID_ARGUMENT / PAGE_INVALID.
+ */
 export function checkedPage(pageSize: number, token: string): { limit: number; from: number } {
   if (!Number.isInteger(pageSize) || pageSize < 0 || pageSize > 100) {
     throw invalidArgument("PAGE_INVALID", "The page size must be from 1 to 100.", {

@@ -15,7 +15,7 @@ export interface WorkerOptions<Job> {
   work(job: Job): Promise<void>;
   /** Jobs worked on at once. */
   jobsMax?: number;
-  /** How long to rest when nothing is due. */
+  /** How long to rest between two claims. */
   idleMs?: number;
 }
 
@@ -57,17 +57,14 @@ export class Worker<Job> {
     const { signal } = this.#stop;
     while (!signal.aborted) {
       const free = jobsMax - this.#running.size;
-      let claimed = 0;
       try {
         const jobs = free > 0 ? await claim(free) : [];
-        claimed = jobs.length;
         for (const job of jobs) this.start(job);
       } catch (error) {
         log.warn({ reason: (error as Error).message, worker: name }, "could not claim jobs");
       }
-      if (claimed === 0 || claimed === free) {
-        await pause(idleMs, undefined, { signal }).catch(() => undefined);
-      }
+      // In any case: fewer jobs than were asked for are all that was due.
+      await pause(idleMs, undefined, { signal }).catch(() => undefined);
     }
   }
 }

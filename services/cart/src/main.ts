@@ -2,7 +2,7 @@ import { CartServiceService } from "@piata/contracts/cart";
 import { run } from "@piata/kit/run";
 import { settings } from "./config.js";
 import { CartHandlers, STORE } from "./handlers.js";
-import { openStore } from "./store.js";
+import { openStore } from "./open-store.js";
 
 await run("cart", settings, async ({ config, onStop }) => {
   const store = await openStore(config.databaseUrl);

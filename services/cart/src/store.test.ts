@@ -5,8 +5,8 @@ import { createTestDatabase } from "@piata/testkit/database";
 import { didNotRun } from "@piata/testkit/did-not-run";
 import { startMongo } from "@piata/testkit/mongo";
 import { MongoClient } from "mongodb";
+import { openStore } from "./open-store.js";
 import { cartStoreContract } from "./store.contract.js";
-import { openStore } from "./store.js";
 import { oneAtATime, type SerialProxy } from "./store.one-at-a-time.js";
 import { cartStoreRaces } from "./store.races.js";
 

@@ -1,7 +1,5 @@
 /** Where carts are kept: one promise, kept by MongoDB and by PostgreSQL. */
-import type { Secret } from "@piata/kit/config";
 import type { Failure } from "@piata/kit/errors";
-import { migrate } from "@piata/kit/migrate";
 import type { Cart, Change, Checkout, Done } from "./cart.js";
 
 export interface OfUser {
@@ -32,15 +30,4 @@ export interface CartStore {
   forget(orders: OfOrder[]): Promise<(Done | Failure)[]>;
   erase(users: OfUser[]): Promise<(Done | Failure)[]>;
   close(): Promise<void>;
-}
-
-/** Opens the store that the URL's scheme asks for; the driver of the other one is not loaded. */
-export async function openStore(url: Secret): Promise<CartStore> {
-  if (url.reveal().startsWith("mongodb")) {
-    const { MongoCartStore } = await import("./store-mongo.js");
-    return MongoCartStore.open(url);
-  }
-  await migrate(url, new URL("../migrations/", import.meta.url));
-  const { PostgresCartStore } = await import("./store-postgres.js");
-  return new PostgresCartStore(url);
 }

@@ -28,11 +28,11 @@ export function failureOf(error: unknown, log: Log, traceId: string): Failure {
   return internal();
 }
 
-// An engine's own error that is at no place in the answer is about the document or its variables. One about
-// an argument has a place: that a variable is null shows only when its field is reached.
+// An engine's own error that is at no place in the answer is about the document or its variables.
+// One about an argument has a place: that a variable is null shows only when its field is reached.
 function isOfTheRequest(error: EngineError): boolean {
   const { originalError = error, path, message } = error;
-  const isOfTheEngine = error instanceof GraphQLError && originalError === error;
+  const isOfTheEngine = error instanceof GraphQLError && originalError instanceof GraphQLError;
   return isOfTheEngine && (!path || message.startsWith('Argument "'));
 }
 

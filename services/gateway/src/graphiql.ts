@@ -6,8 +6,8 @@ import { createGunzip } from "node:zlib";
 import type { FastifyReply, FastifyRequest } from "fastify";
 
 /**
- * Answers with the page. It is 9 MB, made from a module that is as large, so a thread of its own makes it when
- * the first browser asks; what stays in memory is the page, compressed.
+ * Answers with the page. It is 9 MB, made from a module that is as large, so a thread of its own
+ * makes it when the first browser asks; what stays in memory is the page, compressed.
  */
 export function graphiql(): (request: FastifyRequest, reply: FastifyReply) => Promise<unknown> {
   let page: Promise<Buffer> | undefined;

@@ -68,9 +68,10 @@ function refuseMutation({ query, operationName }: GraphqlRequest): void {
 }
 
 /**
- * The document as Mercurius is given it. The comment at its end keeps two things from happening:
- * Mercurius caches what it compiled by the text alone, and would run whichever operation was compiled
- * first, whatever the request names; and it takes a text that is JSON for a syntax tree, unchecked.
+ * The document as Mercurius is given it. The comment at its end keeps two things from happening.
+ * Mercurius caches what it compiled by the text alone, and would run the operation that was
+ * compiled first, whatever the request names: a mutation in place of a query, by GET. And it takes
+ * a text that is JSON for a syntax tree that nobody has checked, and compiles that.
  */
 export const sourceOf = ({ query, operationName = "" }: GraphqlRequest): string =>
   `${query}\n#${operationName}`;

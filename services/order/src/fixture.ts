@@ -171,7 +171,7 @@ export async function startShop(
     pause: (name: Name) => programs.get(name)?.service.kill("SIGSTOP"),
     resume: (name: Name) => programs.get(name)?.service.kill("SIGCONT"),
     /** Another instance of the order service. */
-    startAnother: () => startService("order", programs.get("order")?.env ?? {}),
+    startAnother: () => startService("order", { ...programs.get("order")?.env, ORDER_PORT: "0" }),
     /** Starts a program again where it was. */
     restart: async (name: Name) => {
       const port = addressOf(name).split(":")[1] as string;

@@ -50,6 +50,17 @@ describe("the order service", () => {
     assert.deepEqual(await shop.ledger(orderId), [CHARGED]);
   });
 
+  for (const paymentMethod of ["slow", "answer-lost", "answer-lost-before"]) {
+    it(`takes a purchase to PAID, once, with a payment that is ${paymentMethod}`, async () => {
+      const { userId, productId } = await shopper(2);
+      const orderId = await shop.place(userId, { paymentMethod });
+      assert.equal((await shop.ended(userId, orderId)).state, OrderState.PAID);
+      await shop.over(orderId);
+      assert.deepEqual(await shop.units(productId), { available: 8, held: 0, sold: 2 });
+      assert.deepEqual(await shop.ledger(orderId), [CHARGED]);
+    });
+  }
+
   it("shows a declined card only when the stock and the cart are back", async () => {
     const { userId, productId } = await shopper(2);
     const orderId = await shop.place(userId, { paymentMethod: "declined" });
@@ -219,7 +230,9 @@ describe("the order service", () => {
     const idsOf = ({ orders }: typeof first) => orders.map(({ id }) => id);
     assert.deepEqual([idsOf(first), idsOf(second)], [ids.slice(0, 2), ids.slice(2)]);
     assert.equal(second.nextPageToken, "");
-    assert.deepEqual(await list(3), { orders: (await list(0)).orders, nextPageToken: "" });
+    const all = await list(3);
+    assert.deepEqual([idsOf(all), all.nextPageToken], [ids, ""]);
+    assert.deepEqual(idsOf(await list(0)), ids);
     assert.deepEqual(idsOf(await list(0, "", ++users)), []);
     const badPage = "INVALID_ARGUMENT / PAGE_INVALID";
     await refuses(list(101), badPage);

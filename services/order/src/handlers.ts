@@ -8,8 +8,9 @@ import { Failure, notFound } from "@piata/kit/errors";
 import type { Handlers } from "@piata/kit/rpc-server";
 import { checkedId, checkedPage, pageToken } from "@piata/kit/validate";
 import type { Order } from "./order.js";
-import { checkedWish, Place } from "./place.js";
+import { Place } from "./place.js";
 import { OrderStore } from "./store.js";
+import { checkedWish } from "./wish.js";
 
 @Controller()
 export class OrderHandlers implements Handlers<rpc.OrderServiceService> {

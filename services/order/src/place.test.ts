@@ -12,8 +12,9 @@ import { Checkout } from "./checkout.js";
 import { as, type OrderDatabase, openDatabase } from "./fixture.js";
 import { Neighbours, TRACE_ID } from "./neighbours.fixture.js";
 import type { Order } from "./order.js";
-import { checkedWish, Place, type Wish } from "./place.js";
+import { Place } from "./place.js";
 import { OrderStore } from "./store.js";
+import { checkedWish, type Wish } from "./wish.js";
 
 const LEASE_MS = 60_000;
 const EMPTY = statement("test_empty", `truncate orders, idempotency_keys restart identity`);

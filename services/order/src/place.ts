@@ -4,14 +4,12 @@
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { CheckoutState } from "@piata/contracts/cart";
-import type { BatchPlaceOrdersRequest_Item } from "@piata/contracts/order";
-import { type Context, ownContext, signedIn } from "@piata/kit/context";
+import { type Context, ownContext } from "@piata/kit/context";
 import {
   aborted,
   Failure,
   failedPrecondition,
   internal,
-  invalidArgument,
   resourceExhausted,
 } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
@@ -20,56 +18,11 @@ import type { Checkout } from "./checkout.js";
 import { move, type Order } from "./order.js";
 import { orderLines, type Participants } from "./participants.js";
 import type { FirstAnswer, OrderStore } from "./store.js";
+import { argumentsOf, type Wish } from "./wish.js";
 
-const PAYMENT_METHOD = /^[A-Za-z0-9_-]{0,64}$/;
-const KEY = /^[\x21-\x7e]{1,100}$/;
-const TOTAL_MINOR_MAX = Number.MAX_SAFE_INTEGER;
 const CALL_MS = 3_000;
 const KEY_POLL_MS = 25;
 const KEY_PATIENCE_MS = 2_500;
-
-/** What a customer asks for. */
-export interface Wish {
-  userId: number;
-  traceId: string;
-  paymentMethod: string;
-  /** Empty for none. */
-  idempotencyKey: string;
-  expectedTotalMinor: number | undefined;
-}
-
-/**
- * Throws UNAUTHENTICATED / SIGN_IN_REQUIRED; INVALID_ARGUMENT / PAYMENT_METHOD_INVALID,
- * IDEMPOTENCY_KEY_INVALID, EXPECTED_TOTAL_INVALID.
- */
-export function checkedWish(item: BatchPlaceOrdersRequest_Item): Wish {
-  const { context, paymentMethod, idempotencyKey, expectedTotalMinor } = item;
-  const userId = signedIn(context);
-  if (!PAYMENT_METHOD.test(paymentMethod)) {
-    throw invalidArgument(
-      "PAYMENT_METHOD_INVALID",
-      "paymentMethod must be a token of the payment provider: letters, digits, - and _, at most 64.",
-      { field: "paymentMethod" },
-    );
-  }
-  if (idempotencyKey !== "" && !KEY.test(idempotencyKey)) {
-    throw invalidArgument(
-      "IDEMPOTENCY_KEY_INVALID",
-      "idempotencyKey must have 1 to 100 visible ASCII characters.",
-      { field: "idempotencyKey" },
-    );
-  }
-  const total = expectedTotalMinor ?? 0;
-  if (!Number.isSafeInteger(total) || total < 0 || total > TOTAL_MINOR_MAX) {
-    throw invalidArgument(
-      "EXPECTED_TOTAL_INVALID",
-      "expectedTotalMinor must be a whole number of minor units, 0 or more.",
-      { field: "expectedTotalMinor" },
-    );
-  }
-  const traceId = context?.traceId ?? "";
-  return { userId, traceId, paymentMethod, idempotencyKey, expectedTotalMinor };
-}
 
 export interface PlaceOptions {
   store: OrderStore;
@@ -189,10 +142,6 @@ function answered(wish: Wish, answer: FirstAnswer): number | undefined {
   const unknown = answer.state === "INTENT" || answer.state === "ABANDONED";
   return unknown ? undefined : (answer.orderId ?? undefined);
 }
-
-/** What a key is bound to. */
-export const argumentsOf = ({ paymentMethod, expectedTotalMinor }: Wish): string =>
-  JSON.stringify([paymentMethod, expectedTotalMinor ?? null]);
 
 const contextOf = ({ userId, traceId }: Wish): Context => ownContext(CALL_MS, userId, traceId);
 

@@ -140,6 +140,14 @@ describe("an order", () => {
     assert.deepEqual(await shop.units(productId), { available: 960, held: 0, sold: 40 });
   });
 
+  it("runs to its end when its user is deleted meanwhile", async () => {
+    const purchase = await waiting();
+    const { userId } = purchase;
+    await shop.cart.batchErase({ items: [as(userId)] }, options());
+    await isPaidOnce(purchase);
+    assert.equal(await take(userId, purchase.orderId), CheckoutState.EMPTY);
+  });
+
   it("that is paid is not changed by anything late or repeated", async () => {
     const purchase = await shopper();
     const orderId = await shop.place(purchase.userId);

@@ -6,8 +6,9 @@ import { type Statement, statement } from "@piata/kit/pg";
 import { type OrderDatabase, openDatabase } from "./fixture.js";
 import { TRACE_ID } from "./neighbours.fixture.js";
 import { move, type Order, settle } from "./order.js";
-import type { Wish } from "./place.js";
+
 import { OrderStore } from "./store.js";
+import type { Wish } from "./wish.js";
 
 const LEASE_MS = 60_000;
 const EMPTY = statement("test_empty", `truncate orders, idempotency_keys restart identity`);

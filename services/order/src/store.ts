@@ -4,7 +4,7 @@ import type { Code, Failure } from "@piata/kit/errors";
 import type { Metrics } from "@piata/kit/metrics";
 import { type Database, statement } from "@piata/kit/pg";
 import type { Move, Order, State } from "./order.js";
-import { argumentsOf, type Wish } from "./place.js";
+import { argumentsOf, type Wish } from "./wish.js";
 
 /** What a key was answered with first. */
 export interface FirstAnswer {
@@ -135,7 +135,9 @@ export class OrderStore {
   async #advanceAll(all: Move[]): Promise<boolean[]> {
     // Two that move the same order from the same state are rivals, in a batch as anywhere: one wins.
     const first = new Map(all.map((move, place) => [keyOf(move), place] as const).reverse());
-    const moves = [...first.values()].map((place) => all[place] as Move);
+    const moves = [...first.values()]
+      .map((place) => all[place] as Move)
+      .sort((one, other) => one.order.id - other.order.id);
     const rows = await this.#db.rows<{ id: number; from: State }>(ADVANCE, [
       moves.map(({ order }) => order.id),
       moves.map(({ from }) => from),
@@ -193,16 +195,15 @@ const PLACE_INTENTS = statement(
 );
 
 // The only statement that changes a state, and only from the state that the mover saw. An abandoned intent
-// gives its key back at its end: its caller never had an answer. Rows are locked in their order, so that two
-// batches never wait for each other.
+// gives its key back at its end: its caller never had an answer. Moves come in the order of their ids: they
+// are looked up in it, so that two batches do not wait for each other. (Locking them first by a subquery
+// would make sure of it for a quarter of the throughput.)
 const ADVANCE = statement(
   "advance",
   `with moves as (
      select * from unnest($1::integer[], $2::text[], $3::text[], $4::text[], $5::text[],
                           $6::bigint[], $7::text[], $8::boolean[])
        as move (id, from_state, to_state, reason, lines, total_minor, currency_code, open)
-   ), locked as (
-     select id from orders where id = any($1) order by id for update
    ), moved as (
      update orders o
         set state = moves.to_state, reason = moves.reason, lines = moves.lines::jsonb,
@@ -210,7 +211,7 @@ const ADVANCE = statement(
             approved_at = case when moves.to_state = 'APPROVED' then now() else o.approved_at end,
             next_try_at = case when moves.open then now() + $9::integer * interval '1 millisecond' end,
             updated_at = now()
-       from moves join locked using (id)
+       from moves
       where o.id = moves.id and o.state = moves.from_state
      returning o.id, moves.from_state, o.state, o.next_try_at
    ), freed as (

@@ -176,7 +176,7 @@ describe("payment", () => {
   it("does not start without a provider, and says what to set", async () => {
     const { code, said } = await refused({ PAYMENT_DATABASE_URL: database.url });
     assert.equal(code, EX_CONFIG);
-    assert.match(said, /PAYMENT_PROVIDER is missing.*PAYMENT_PROVIDER=sandbox/);
+    assert.match(said, /PAYMENT_PROVIDER is missing.*sandbox takes none/);
   });
 
   it("does not start with a provider that it does not know", async () => {

@@ -135,7 +135,7 @@ export interface CreateProductResponse {
 /** What an order asks for of one product. */
 export interface ReservationLine {
   productId: number;
-  /** At least 1. */
+  /** 1 to 40,000. */
   quantity: number;
 }
 

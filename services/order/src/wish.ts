@@ -1,0 +1,55 @@
+/** The wish to order: what a customer may ask for, and what their key is bound to. */
+import type { BatchPlaceOrdersRequest_Item } from "@piata/contracts/order";
+import { signedIn } from "@piata/kit/context";
+import { invalidArgument } from "@piata/kit/errors";
+
+const PAYMENT_METHOD = /^[A-Za-z0-9_-]{0,64}$/;
+const KEY = /^[\x21-\x7e]{1,100}$/;
+const TOTAL_MINOR_MAX = Number.MAX_SAFE_INTEGER;
+
+/** What a customer asks for. */
+export interface Wish {
+  userId: number;
+  traceId: string;
+  paymentMethod: string;
+  /** Empty for none. */
+  idempotencyKey: string;
+  expectedTotalMinor: number | undefined;
+}
+
+/**
+ * Throws UNAUTHENTICATED / SIGN_IN_REQUIRED; INVALID_ARGUMENT / PAYMENT_METHOD_INVALID,
+ * IDEMPOTENCY_KEY_INVALID, EXPECTED_TOTAL_INVALID.
+ */
+export function checkedWish(item: BatchPlaceOrdersRequest_Item): Wish {
+  const { context, paymentMethod, idempotencyKey, expectedTotalMinor } = item;
+  const userId = signedIn(context);
+  if (!PAYMENT_METHOD.test(paymentMethod)) {
+    throw invalidArgument(
+      "PAYMENT_METHOD_INVALID",
+      "paymentMethod must be a token of the payment provider: letters, digits, - and _, at most 64.",
+      { field: "paymentMethod" },
+    );
+  }
+  if (idempotencyKey !== "" && !KEY.test(idempotencyKey)) {
+    throw invalidArgument(
+      "IDEMPOTENCY_KEY_INVALID",
+      "idempotencyKey must have 1 to 100 visible ASCII characters.",
+      { field: "idempotencyKey" },
+    );
+  }
+  const total = expectedTotalMinor ?? 0;
+  if (!Number.isSafeInteger(total) || total < 0 || total > TOTAL_MINOR_MAX) {
+    throw invalidArgument(
+      "EXPECTED_TOTAL_INVALID",
+      "expectedTotalMinor must be a whole number of minor units, 0 or more.",
+      { field: "expectedTotalMinor" },
+    );
+  }
+  const traceId = context?.traceId ?? "";
+  return { userId, traceId, paymentMethod, idempotencyKey, expectedTotalMinor };
+}
+
+/** What a key is bound to. */
+export const argumentsOf = ({ paymentMethod, expectedTotalMinor }: Wish): string =>
+  JSON.stringify([paymentMethod, expectedTotalMinor ?? null]);
