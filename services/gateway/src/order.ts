@@ -9,6 +9,10 @@ import { toMoney } from "./catalog.js";
 import { type PageArguments, pageRequest } from "./page.js";
 import type { GraphqlContext } from "./request.js";
 
+interface RefundArguments {
+  input: { orderId: number; amountMinor?: number | null; refundKey: string };
+}
+
 interface InitOrderArguments {
   paymentMethod?: string | null;
   idempotencyKey?: string | null;
@@ -29,17 +33,17 @@ export function order(channel: Channel, metrics: Metrics) {
       ) => {
         const item = { orderId: checkedId(orderId, "orderId") };
         const { order: found } = await getOrder(await context.signedIn(), item);
-        const { state, reason } = found as Order;
-        return { value: OrderState[state], reason: reason || null };
+        return toStatus(found as Order);
+      },
+      setAsideOrders: async (_: unknown, page: PageArguments, context: GraphqlContext) => {
+        const asked = pageRequest(page);
+        const caller = await context.signedIn();
+        return toPage(await rpc.listSetAsideOrders({ ...asked, context: caller }, caller));
       },
       orders: async (_: unknown, page: PageArguments, context: GraphqlContext) => {
         const asked = pageRequest(page);
         const caller = await context.signedIn();
-        const { orders, nextPageToken } = await rpc.listOrders(
-          { ...asked, context: caller },
-          caller,
-        );
-        return { items: orders.map(toGraphql), nextCursor: nextPageToken || null };
+        return toPage(await rpc.listOrders({ ...asked, context: caller }, caller));
       },
     },
     Mutation: {
@@ -61,12 +65,49 @@ export function order(channel: Channel, metrics: Metrics) {
         const { orderId } = await placeOrder(await context.signedIn(), item);
         return { orderId };
       },
+      cancelOrder: async (_: unknown, asked: { orderId: number }, context: GraphqlContext) => {
+        const orderId = checkedId(asked.orderId, "orderId");
+        const caller = await context.signedIn();
+        const { order: found } = await rpc.cancelOrder({ context: caller, orderId }, caller);
+        return toStatus(found as Order);
+      },
+      refundOrder: async (_: unknown, { input }: RefundArguments, context: GraphqlContext) => {
+        const { refundKey, amountMinor } = input;
+        const orderId = checkedId(input.orderId, "orderId");
+        // 0 is the service's word for all that is left.
+        if (amountMinor != null && !(Number.isSafeInteger(amountMinor) && amountMinor > 0)) {
+          throw invalidArgument("AMOUNT_INVALID", "amountMinor must be a whole number above 0.", {
+            field: "amountMinor",
+          });
+        }
+        const caller = await context.signedIn();
+        const request = { context: caller, orderId, refundKey, amountMinor: amountMinor ?? 0 };
+        return toGraphql((await rpc.refundOrder(request, caller)).order as Order);
+      },
+      retryOrder: async (_: unknown, asked: { orderId: number }, context: GraphqlContext) => {
+        const orderId = checkedId(asked.orderId, "orderId");
+        const caller = await context.signedIn();
+        return toGraphql(
+          (await rpc.retryOrder({ context: caller, orderId }, caller)).order as Order,
+        );
+      },
     },
   };
   return { resolvers };
 }
 
-function toGraphql({ id, state, reason, lines, total, createdAt }: Order) {
+const toStatus = ({ state, reason }: Order) => ({
+  value: OrderState[state],
+  reason: reason || null,
+});
+
+const toPage = ({ orders, nextPageToken }: { orders: Order[]; nextPageToken: string }) => ({
+  items: orders.map(toGraphql),
+  nextCursor: nextPageToken || null,
+});
+
+function toGraphql(order: Order) {
+  const { id, state, reason, lines, total, createdAt, refundedMinor, setAsideReason } = order;
   const currency = total?.currencyCode;
   return {
     id,
@@ -81,6 +122,8 @@ function toGraphql({ id, state, reason, lines, total, createdAt }: Order) {
           : { amountMinor: unitPriceMinor, currency },
     })),
     total: total ? toMoney(total) : null,
+    refunded: currency && refundedMinor > 0 ? { amountMinor: refundedMinor, currency } : null,
+    setAsideReason: setAsideReason || null,
     createdAt: (createdAt as Date).toISOString(),
   };
 }

@@ -27,20 +27,24 @@ class Row implements Orders {
     this.#calls = calls;
   }
 
-  async advance({ from, order }: Move): Promise<boolean> {
+  async advance({ from, order }: Move): Promise<Order | undefined> {
     this.interfere("before");
-    if (this.order.state !== from) return false;
+    if (this.order.state !== from) return undefined;
     this.#calls.push(order.open ? order.state : `${order.state}, over`);
     const approvedAt = order.state === "APPROVED" ? new Date(NOW_MS) : this.order.approvedAt;
-    this.order = { ...order, approvedAt };
+    this.order = { ...order, approvedAt, cancelRequested: this.order.cancelRequested };
     this.interfere("after");
-    return true;
+    return this.order;
   }
 
   async putOff(order: Order, delayMs: number): Promise<void> {
     this.interfere("before");
     this.delaysMs.push(delayMs);
     this.order = { ...this.order, tries: order.tries + 1 };
+  }
+
+  async setAside(_: Order, reason: string): Promise<void> {
+    this.order = { ...this.order, setAsideReason: reason, open: false };
   }
 }
 
@@ -152,6 +156,8 @@ const endOf = ({ neighbours, row }: World) => ({
   order: { ...row.order, tries: 0 },
 });
 
+const away = unavailable("SERVICE_UNREACHABLE", "It is not reachable now.");
+
 describe("an order", () => {
   for (const [name, { make, calls }] of Object.entries(STORIES)) {
     it(`that ${name}: each verdict is durable before it shows`, async () => {
@@ -248,7 +254,6 @@ describe("an order that cannot go on", () => {
     assert.equal(row.order.state, "PAYMENT_FAILED");
   });
 
-  const away = unavailable("SERVICE_UNREACHABLE", "It is not reachable now.");
   for (const [call, story] of [
     ["taken", "is an intent whose cart was taken"],
     ["restore", "is an intent whose cart was not taken"],
@@ -298,6 +303,65 @@ describe("an order that cannot go on", () => {
       throw away;
     };
     await assert.rejects(run(), away);
+  });
+});
+
+describe("an order that its customer wants undone", () => {
+  it("is voided instead of charged, and ends as CANCELLED with stock and cart back", async () => {
+    const { neighbours, row, run } = world({ cancelRequested: true });
+    await run();
+    assert.deepEqual(neighbours.calls, [
+      "reserve",
+      "APPROVED",
+      "void",
+      "release",
+      "restore",
+      "PAYMENT_FAILED, over",
+    ]);
+    assert.equal(row.order.reason, "CANCELLED");
+  });
+
+  it("is noticed by the worker that has it in hand, with its next move", async () => {
+    const { neighbours, row, run } = world();
+    neighbours.interfere = (call) => {
+      if (call === "reserve") row.order = { ...row.order, cancelRequested: true };
+    };
+    await run();
+    assert.equal(row.order.reason, "CANCELLED");
+    assert.equal(neighbours.calls.includes("charge"), false);
+  });
+
+  it("is paid all the same when the charge was faster", async () => {
+    const { neighbours, row, run } = approved();
+    await neighbours.charge(row.order);
+    row.order = { ...row.order, cancelRequested: true };
+    await run();
+    assert.equal(row.order.state, "PAID");
+  });
+});
+
+describe("a step that fails for a reason that waiting does not mend", () => {
+  const broken = () => {
+    throw new Error("a bug");
+  };
+
+  it("is tried again a few times, and then set aside where people see it", async () => {
+    const { neighbours, row, run } = world();
+    neighbours.interfere = broken;
+    for (let tries = 0; row.order.open && tries < 20; tries += 1) await run();
+    assert.deepEqual(
+      [row.order.state, row.order.setAsideReason, row.delaysMs.length],
+      ["CREATED", "INTERNAL", 7],
+    );
+  });
+
+  it("is never set aside while somebody is only away", async () => {
+    const { neighbours, row, run } = world();
+    neighbours.interfere = () => {
+      throw away;
+    };
+    for (let tries = 0; tries < 50; tries += 1) await run();
+    assert.deepEqual([row.order.open, row.order.setAsideReason], [true, ""]);
   });
 });
 

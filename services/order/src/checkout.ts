@@ -6,17 +6,22 @@
 import { CheckoutState } from "@piata/contracts/cart";
 import { type Reservation, ReservationState } from "@piata/contracts/catalog";
 import { PaymentState } from "@piata/contracts/payment";
-import { Failure, isFailure } from "@piata/kit/errors";
+import { type Code, Failure, isFailure } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
 import { type Move, move, type Order, settle } from "./order.js";
 import { orderLines, type Participants } from "./participants.js";
 
 /** The part of the store that the saga needs. */
 export interface Orders {
-  /** Writes a move; false when the order is no longer in the state it was to move from. */
-  advance(move: Move): Promise<boolean>;
+  /**
+   * Writes a move, and answers with the order as it stands then; undefined when it was no longer in the
+   * state it was to move from.
+   */
+  advance(move: Move): Promise<Order | undefined>;
   /** Puts an order off, so that any worker takes it up again after `delayMs`. */
   putOff(order: Order, delayMs: number): Promise<void>;
+  /** Takes an order out of the workers' hands until somebody has looked at it. */
+  setAside(order: Order, reason: string): Promise<void>;
 }
 
 export interface CheckoutOptions {
@@ -31,6 +36,16 @@ export interface CheckoutOptions {
 
 const RETRY_MS = 100;
 const RETRY_MS_MAX = 15_000;
+/** How often a step may fail for a reason that waiting does not mend. */
+const TRIES_MAX = 8;
+
+/** What time alone mends: somebody is away, busy, or was faster. */
+const PASSING: ReadonlySet<Code> = new Set([
+  "UNAVAILABLE",
+  "DEADLINE_EXCEEDED",
+  "RESOURCE_EXHAUSTED",
+  "ABORTED",
+]);
 
 /** The answer is not there yet; the order is to be asked for again. */
 const LATER = Symbol("later");
@@ -42,27 +57,41 @@ export class Checkout {
     this.#options = { now: Date.now, random: Math.random, ...options };
   }
 
-  /** Takes an order as far as it goes. It ends, is put off, or belongs to another worker by now. */
+  /**
+   * Takes an order as far as it goes. It ends, is put off or set aside, or belongs to another worker by
+   * now.
+   */
   async run(order: Order): Promise<void> {
-    const { orders, log } = this.#options;
-    let current = order;
-    while (current.open) {
+    const { orders } = this.#options;
+    let current: Order | undefined = order;
+    while (current?.open) {
       let next: Move | typeof LATER;
       try {
         next = await this.step(current);
       } catch (error) {
-        if (error instanceof Failure) {
-          const { code, reason } = error;
-          log.warn({ orderId: current.id, traceId: current.traceId, code, reason }, "put off");
-        } else {
-          log.error({ orderId: current.id, traceId: current.traceId, err: error }, "step failed");
-        }
-        next = LATER;
+        return this.#failed(current, error);
       }
-      if (next === LATER) return orders.putOff(current, this.#delayMs(current));
-      if (!(await orders.advance(next))) return;
-      current = next.order;
+      if (next === LATER) return orders.putOff(current, retryMs(current, this.#options.random));
+      current = await orders.advance(next);
     }
+  }
+
+  // No order waits behind a stuck one: it is put off for longer and longer, and a step that fails again and
+  // again without hope is set aside, where people see it.
+  async #failed(order: Order, error: unknown): Promise<void> {
+    const { orders, log, random } = this.#options;
+    const { id: orderId, traceId, tries } = order;
+    const failure = error instanceof Failure ? error : undefined;
+    const { code, reason } = failure ?? { code: "INTERNAL", reason: "INTERNAL" };
+    if (failure && PASSING.has(failure.code)) {
+      log.warn({ orderId, traceId, code, reason }, "put off");
+    } else if (tries + 1 < TRIES_MAX) {
+      log.error({ orderId, traceId, code, reason, err: error }, "a step failed");
+    } else {
+      log.error({ orderId, traceId, code, reason, err: error }, "set aside");
+      return orders.setAside(order, reason);
+    }
+    return orders.putOff(order, retryMs(order, random));
   }
 
   /** One step. */
@@ -130,13 +159,15 @@ export class Checkout {
     const { participants, now, paymentLimitMs } = this.#options;
     // Only a void gives the stock back: a charge that is under way may still succeed.
     const overdue = now() - (order.approvedAt?.getTime() ?? now()) > paymentLimitMs;
-    const payment = await (overdue ? participants.void(order) : participants.charge(order));
+    const unwanted = order.cancelRequested || overdue;
+    const payment = await (unwanted ? participants.void(order) : participants.charge(order));
     if (payment.state === PaymentState.CHARGED) return move(order, "PAID");
     if (payment.state !== PaymentState.DECLINED && payment.state !== PaymentState.VOID) {
       return LATER;
     }
     await Promise.all([participants.release(order), participants.restore(order)]);
-    const reason = payment.state === PaymentState.VOID ? "PAYMENT_TIMEOUT" : payment.declineReason;
+    const voided = order.cancelRequested ? "CANCELLED" : "PAYMENT_TIMEOUT";
+    const reason = payment.state === PaymentState.VOID ? voided : payment.declineReason;
     return move(order, "PAYMENT_FAILED", { reason });
   }
 
@@ -146,10 +177,10 @@ export class Checkout {
     await Promise.all([participants.sell(order), participants.forget(order)]);
     return settle(order);
   }
+}
 
-  // Exponential with jitter, so that what failed together does not come back together.
-  #delayMs({ tries }: Order): number {
-    const ceilingMs = Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** Math.min(tries, 20));
-    return Math.round((ceilingMs * (1 + this.#options.random())) / 2);
-  }
+/** Exponential with jitter, so that what failed together does not come back together. */
+export function retryMs({ tries }: { tries: number }, random: () => number): number {
+  const ceilingMs = Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** Math.min(tries, 20));
+  return Math.round((ceilingMs * (1 + random())) / 2);
 }

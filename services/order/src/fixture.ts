@@ -155,7 +155,8 @@ export async function startShop(
     ...calls,
     orders,
     units: async (productId: number) => (await catalogDb.rows(UNITS, [productId]))[0],
-    ledger: (orderId: number) => paymentDb.rows(LEDGER, [`order-${orderId}`]),
+    ledger: (orderId: number) =>
+      paymentDb.rows<{ state: string; amountMinor: number }>(LEDGER, [`order-${orderId}`]),
     /** Until the order's last obligation has answered. */
     over: (orderId: number) =>
       until(async () => (await orders.row(orderId))?.open === false, { what: "the order's end" }),

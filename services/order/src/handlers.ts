@@ -3,23 +3,38 @@ import { Controller, Inject } from "@nestjs/common";
 import { GrpcMethod } from "@nestjs/microservices";
 import * as rpc from "@piata/contracts/order";
 import { answerEach } from "@piata/kit/batch";
-import { signedIn } from "@piata/kit/context";
-import { Failure, notFound } from "@piata/kit/errors";
+import { signedIn, staff } from "@piata/kit/context";
+import { Failure, failedPrecondition } from "@piata/kit/errors";
 import type { Handlers } from "@piata/kit/rpc-server";
 import { checkedId, checkedPage, pageToken } from "@piata/kit/validate";
+import type { Worker } from "@piata/kit/worker";
 import type { Order } from "./order.js";
 import { Place } from "./place.js";
+import { checkedRefund, type RefundJob } from "./refund.js";
+import { orderNotFound, RefundStore } from "./refund-store.js";
 import { OrderStore } from "./store.js";
 import { checkedWish } from "./wish.js";
+
+/** What works on the refunds that are promised here. */
+export const REFUND_WORKER = Symbol("Worker<RefundJob>");
 
 @Controller()
 export class OrderHandlers implements Handlers<rpc.OrderServiceService> {
   readonly #store: OrderStore;
   readonly #place: Place;
+  readonly #refunds: RefundStore;
+  readonly #refundWorker: Worker<RefundJob>;
 
-  constructor(@Inject(OrderStore) store: OrderStore, @Inject(Place) place: Place) {
+  constructor(
+    @Inject(OrderStore) store: OrderStore,
+    @Inject(Place) place: Place,
+    @Inject(RefundStore) refunds: RefundStore,
+    @Inject(REFUND_WORKER) refundWorker: Worker<RefundJob>,
+  ) {
     this.#store = store;
     this.#place = place;
+    this.#refunds = refunds;
+    this.#refundWorker = refundWorker;
   }
 
   @GrpcMethod("OrderService")
@@ -59,22 +74,79 @@ export class OrderHandlers implements Handlers<rpc.OrderServiceService> {
     const userId = signedIn(request.context);
     const { limit, from } = checkedPage(request.pageSize, request.pageToken);
     const orders = await this.#store.listOrders(userId, from, limit + 1);
-    const page = orders.slice(0, limit);
-    const last = page.at(-1);
-    return {
-      orders: page.map(toProto),
-      nextPageToken: last && orders.length > limit ? pageToken(last.id) : "",
-    };
+    return toPage(orders, limit);
+  }
+
+  @GrpcMethod("OrderService")
+  async cancelOrder({
+    context,
+    orderId,
+  }: rpc.CancelOrderRequest): Promise<rpc.CancelOrderResponse> {
+    const userId = signedIn(context);
+    checkedId(orderId, "orderId");
+    const requested = await this.#store.requestCancel(orderId, userId);
+    if (requested) return { order: toProto(requested) };
+    const order = (await this.#store.findOrders([orderId])).get(orderId);
+    if (order?.userId !== userId) throw orderNotFound(orderId);
+    return { order: toProto(cancelled(order)) };
+  }
+
+  @GrpcMethod("OrderService")
+  async refundOrder(request: rpc.RefundOrderRequest): Promise<rpc.RefundOrderResponse> {
+    staff(request.context);
+    const { orderId, amountMinor, refundKey } = request;
+    checkedId(orderId, "orderId");
+    const traceId = request.context?.traceId ?? "";
+    const wish = checkedRefund({ orderId, amountMinor, refundKey, traceId });
+    const job = await this.#refunds.request(wish);
+    if (job) this.#refundWorker.start(job);
+    const order = (await this.#store.findOrders([orderId])).get(orderId);
+    if (!order) throw orderNotFound(orderId);
+    return { order: toProto(order) };
+  }
+
+  @GrpcMethod("OrderService")
+  async listSetAsideOrders(
+    request: rpc.ListSetAsideOrdersRequest,
+  ): Promise<rpc.ListSetAsideOrdersResponse> {
+    staff(request.context);
+    const { limit, from } = checkedPage(request.pageSize, request.pageToken);
+    const orders = await this.#store.listSetAside(from, limit + 1);
+    return toPage(orders, limit);
+  }
+
+  @GrpcMethod("OrderService")
+  async retryOrder({ context, orderId }: rpc.RetryOrderRequest): Promise<rpc.RetryOrderResponse> {
+    staff(context);
+    checkedId(orderId, "orderId");
+    const order = await this.#store.retry(orderId);
+    if (!order) throw orderNotFound(orderId);
+    return { order: toProto(order) };
   }
 }
 
-const orderNotFound = (orderId: number): Failure =>
-  notFound("ORDER_NOT_FOUND", `There is no order ${orderId} of yours.`, {
-    orderId: String(orderId),
-  });
+/** An order that was undone before; anything else that is over cannot be. */
+function cancelled(order: Order): Order {
+  const { id, state, reason } = order;
+  if (state === "PAYMENT_FAILED" && reason === "CANCELLED") return order;
+  const metadata = { orderId: String(id), state };
+  throw state === "PAID"
+    ? failedPrecondition("ORDER_PAID", `Order ${id} is paid; ask the shop to refund it.`, metadata)
+    : failedPrecondition("ORDER_FAILED", `Order ${id} has failed; nothing is to cancel.`, metadata);
+}
+
+function toPage(orders: Order[], limit: number) {
+  const page = orders.slice(0, limit);
+  const last = page.at(-1);
+  return {
+    orders: page.map(toProto),
+    nextPageToken: last && orders.length > limit ? pageToken(last.id) : "",
+  };
+}
 
 function toProto(order: Order): rpc.Order {
   const { id, state, reason, lines, totalMinor, currencyCode, createdAt } = order;
+  const { refundedMinor, setAsideReason } = order;
   const total =
     totalMinor === null || currencyCode === null
       ? undefined
@@ -86,5 +158,7 @@ function toProto(order: Order): rpc.Order {
     lines,
     total,
     createdAt,
+    refundedMinor,
+    setAsideReason,
   };
 }

@@ -3,15 +3,18 @@ import { migrate } from "@piata/kit/migrate";
 import { Database } from "@piata/kit/pg";
 import { run } from "@piata/kit/run";
 import { Worker } from "@piata/kit/worker";
+import { Gauge } from "prom-client";
 import { Checkout } from "./checkout.js";
 import { settings } from "./config.js";
-import { OrderHandlers } from "./handlers.js";
+import { OrderHandlers, REFUND_WORKER } from "./handlers.js";
 import type { Order } from "./order.js";
 import { participants } from "./participants.js";
 import { Place } from "./place.js";
+import { type RefundJob, Refunds } from "./refund.js";
+import { RefundStore } from "./refund-store.js";
 import { OrderStore } from "./store.js";
 
-const KEY_UPKEEP_MS = 60_000;
+const UPKEEP_MS = 30_000;
 
 await run("order", settings, async ({ config, log, metrics, connect, onStop }) => {
   const { databaseUrl, leaseMs, paymentLimitMs, openMax } = config;
@@ -35,10 +38,29 @@ await run("order", settings, async ({ config, log, metrics, connect, onStop }) =
     work: (order) => checkout.run(order),
   });
   onStop(() => worker.stop());
-  const upkeep = setInterval(
-    () => store.dropOldKeys().catch((error) => log.warn({ err: error }, "key upkeep failed")),
-    KEY_UPKEEP_MS,
-  );
+  const refundStore = new RefundStore(db, leaseMs);
+  const refunds = new Refunds({ store: refundStore, participants: asked, log });
+  const refundWorker = new Worker<RefundJob>({
+    name: "refunds",
+    log,
+    claim: (limit) => refundStore.claim(limit),
+    work: (job) => refunds.run(job),
+    idleMs: 1_000,
+  });
+  onStop(() => refundWorker.stop());
+  const setAside = new Gauge({
+    name: "piata_orders_set_aside",
+    help: "Orders that nobody works on until somebody has looked at them.",
+    registers: [metrics.registry],
+  });
+  const upkeep = setInterval(async () => {
+    try {
+      await store.dropOldKeys();
+      setAside.set(await store.countSetAside());
+    } catch (error) {
+      log.warn({ err: error }, "upkeep failed");
+    }
+  }, UPKEEP_MS);
   onStop(() => clearInterval(upkeep));
   const place = new Place({ store, participants: asked, checkout, worker, log, openMax });
   return {
@@ -47,6 +69,8 @@ await run("order", settings, async ({ config, log, metrics, connect, onStop }) =
     providers: [
       { provide: OrderStore, useValue: store },
       { provide: Place, useValue: place },
+      { provide: RefundStore, useValue: refundStore },
+      { provide: REFUND_WORKER, useValue: refundWorker },
     ],
   };
 });

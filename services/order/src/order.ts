@@ -50,6 +50,12 @@ export interface Order {
   currencyCode: string | null;
   traceId: string;
   approvedAt: Date | null;
+  /** The customer wants it undone, if it is not too late. */
+  cancelRequested: boolean;
+  /** What was given back, and what is being given back. */
+  refundedMinor: number;
+  /** Why nobody works on it any more; empty otherwise. */
+  setAsideReason: string;
   /** How often it was put off since its last move. */
   tries: number;
   /** False once the last obligation has answered. */

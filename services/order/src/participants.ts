@@ -2,13 +2,14 @@
 import type { BatchTakeResponse_Result } from "@piata/contracts/cart";
 import { type Cart, CartServiceService, type Line } from "@piata/contracts/cart";
 import { CatalogServiceService, type Reservation } from "@piata/contracts/catalog";
-import { type Payment, PaymentServiceService } from "@piata/contracts/payment";
+import { type Payment, PaymentServiceService, type Refund } from "@piata/contracts/payment";
 import { batched } from "@piata/kit/batch";
 import { type Context, ownContext } from "@piata/kit/context";
 import { internal } from "@piata/kit/errors";
 import type { Metrics } from "@piata/kit/metrics";
 import type { Channel } from "@piata/kit/rpc-client";
 import type { Order } from "./order.js";
+import type { RefundJob } from "./refund.js";
 
 export interface Participants {
   cartOf(context: Context): Promise<Cart>;
@@ -25,6 +26,11 @@ export interface Participants {
   void(order: Order): Promise<Payment>;
 }
 
+/** What a refund asks for; keyed by the order id and the refund's key. */
+export interface Refunder {
+  refund(job: RefundJob): Promise<Refund>;
+}
+
 export interface Channels {
   cart: Channel;
   catalog: Channel;
@@ -36,7 +42,7 @@ const CALL_MS = 3_000;
 
 const contextOf = (order: Order): Context => ownContext(CALL_MS, order.userId, order.traceId);
 
-export function participants(channels: Channels, metrics: Metrics): Participants {
+export function participants(channels: Channels, metrics: Metrics): Participants & Refunder {
   const cart = channels.cart.client(CartServiceService);
   const catalog = channels.catalog.client(CatalogServiceService);
   const payment = channels.payment.client(PaymentServiceService);
@@ -48,6 +54,7 @@ export function participants(channels: Channels, metrics: Metrics): Participants
   const sell = batched(catalog.batchSell, { name: "order.sell", metrics });
   const release = batched(catalog.batchRelease, { name: "order.release", metrics });
   const charge = batched(payment.batchCharge, { name: "order.charge", metrics });
+  const refund = batched(payment.batchRefund, { name: "order.refund", metrics });
   const voidPayment = batched(payment.batchVoid, { name: "order.void", metrics });
 
   return {
@@ -83,6 +90,10 @@ export function participants(channels: Channels, metrics: Metrics): Participants
         paymentMethod,
       };
       return present((await charge(contextOf(order), item)).payment);
+    },
+    refund: async ({ orderId, refundKey, amountMinor, currencyCode, traceId }) => {
+      const item = { orderId, refundKey, amount: { amountMinor, currencyCode } };
+      return present((await refund(ownContext(CALL_MS, 0, traceId), item)).refund);
     },
     void: async (order) =>
       present((await voidPayment(contextOf(order), { orderId: order.id })).payment),

@@ -17,7 +17,10 @@ import { OrderStore } from "./store.js";
 import { checkedWish, type Wish } from "./wish.js";
 
 const LEASE_MS = 60_000;
-const EMPTY = statement("test_empty", `truncate orders, idempotency_keys restart identity`);
+const EMPTY = statement(
+  "test_empty",
+  `truncate orders, refunds, idempotency_keys restart identity`,
+);
 const LEASE_OVER = statement(
   "test_lease_over",
   `update orders set next_try_at = now() where next_try_at is not null`,

@@ -78,8 +78,8 @@ export class Place {
       if (state === CheckoutState.EMPTY) return this.#cartEmpty(wish);
       throw abandoned();
     }
-    const created = move(order, "CREATED", { lines: orderLines(lines) });
-    if (await store.advance(created)) worker.start(created.order);
+    const created = await store.advance(move(order, "CREATED", { lines: orderLines(lines) }));
+    if (created) worker.start(created);
     else await this.#takenOver(order);
     return order.id;
   }
@@ -157,6 +157,9 @@ const intent = (id: number, wish: Wish): Order => ({
   currencyCode: null,
   traceId: wish.traceId,
   approvedAt: null,
+  cancelRequested: false,
+  refundedMinor: 0,
+  setAsideReason: "",
   tries: 0,
   open: true,
   createdAt: new Date(),

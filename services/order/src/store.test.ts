@@ -6,12 +6,14 @@ import { type Statement, statement } from "@piata/kit/pg";
 import { type OrderDatabase, openDatabase } from "./fixture.js";
 import { TRACE_ID } from "./neighbours.fixture.js";
 import { move, type Order, settle } from "./order.js";
-
 import { OrderStore } from "./store.js";
 import type { Wish } from "./wish.js";
 
 const LEASE_MS = 60_000;
-const EMPTY = statement("test_empty", `truncate orders, idempotency_keys restart identity`);
+const EMPTY = statement(
+  "test_empty",
+  `truncate orders, refunds, idempotency_keys restart identity`,
+);
 const AGE_KEYS = statement(
   "test_age_keys",
   `update idempotency_keys set created_at = now() - $1::text::interval`,
@@ -206,7 +208,7 @@ describe("the order store", () => {
         const order = await intent();
         const rivals = [move(order, "ABANDONED"), move(order, "CREATED", { lines })];
         const won = await Promise.all(rivals.map((rival) => store.advance(rival)));
-        assert.deepEqual(won, [true, false]);
+        assert.deepEqual(won.map(Boolean), [true, false]);
         assert.equal((await database.row(order.id))?.state, "ABANDONED");
       }
     });
@@ -214,13 +216,13 @@ describe("the order store", () => {
     it("that is late is not helped nor hindered by one in its batch that is not", async () => {
       const order = await intent();
       const created = move(order, "CREATED", { lines });
-      assert.equal(await store.advance(created), true);
+      assert.equal((await store.advance(created))?.state, "CREATED");
       const approval = { lines, totalMinor: 200, currencyCode: "EUR" };
       const [late, due] = await Promise.all([
         store.advance(move(order, "ABANDONED")),
         store.advance(move(created.order, "APPROVED", approval)),
       ]);
-      assert.deepEqual([late, due], [false, true]);
+      assert.deepEqual([late, due?.state], [undefined, "APPROVED"]);
       assert.equal((await database.row(order.id))?.state, "APPROVED");
     });
 
@@ -246,6 +248,16 @@ describe("the order store", () => {
       await store.advance(settle(paid.order));
       assert.deepEqual(await database.row(order.id), { state: "PAID", open: false });
       assert.deepEqual((await store.findOrders([order.id])).get(order.id)?.lines, priced);
+    });
+
+    it("tells its worker that the customer wants the order undone", async () => {
+      const order = await intent();
+      const created = await store.advance(move(order, "CREATED", { lines }));
+      assert.equal(created?.cancelRequested, false);
+      assert.equal((await store.requestCancel(order.id, order.userId))?.cancelRequested, true);
+      const approval = { lines, totalMinor: 200, currencyCode: "EUR" };
+      const approved = await store.advance(move(created as Order, "APPROVED", approval));
+      assert.equal(approved?.cancelRequested, true);
     });
 
     it("never waits for another batch with the same orders in another order", async () => {
@@ -359,6 +371,48 @@ describe("the order store", () => {
       await placed(1);
       await database.db.rows(AGE_ORDERS);
       assert.equal(await store.findLastOrderId(1), undefined);
+    });
+  });
+
+  describe("a cancellation", () => {
+    it("makes an unpaid order of the user due at once, and no other", async () => {
+      const order = await intent();
+      assert.equal(await store.requestCancel(order.id, order.userId), undefined, "nobody knows it");
+      await store.advance(move(order, "CREATED", { lines }));
+      assert.equal(await store.requestCancel(order.id, order.userId + 1), undefined);
+      assert.equal((await store.claim(10)).length, 0);
+      await store.requestCancel(order.id, order.userId);
+      assert.deepEqual(
+        (await store.claim(10)).map(({ id, cancelRequested }) => [id, cancelRequested]),
+        [[order.id, true]],
+      );
+    });
+  });
+
+  describe("an order that was set aside", () => {
+    it("is nobody's, is listed, and is taken up again when it is retried", async () => {
+      const order = await intent();
+      const created = (await store.advance(move(order, "CREATED", { lines }))) as Order;
+      await store.setAside(created, "INTERNAL");
+      await database.db.rows(ALL_DUE);
+      assert.equal((await store.claim(10)).length, 0);
+      const [found] = await store.listSetAside(0, 10);
+      assert.deepEqual([found?.id, found?.setAsideReason], [order.id, "INTERNAL"]);
+      assert.equal(await store.countSetAside(), 1);
+      assert.equal((await store.retry(order.id))?.setAsideReason, "");
+      assert.deepEqual(
+        (await store.claim(10)).map(({ id }) => id),
+        [order.id],
+      );
+    });
+
+    it("is not set aside by a worker that is late", async () => {
+      const order = await intent();
+      const created = (await store.advance(move(order, "CREATED", { lines }))) as Order;
+      const approval = { lines, totalMinor: 200, currencyCode: "EUR" };
+      await store.advance(move(created, "APPROVED", approval));
+      await store.setAside(created, "INTERNAL");
+      assert.equal(await store.countSetAside(), 0);
     });
   });
 });

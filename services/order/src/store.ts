@@ -22,6 +22,12 @@ interface KeptFailure {
   metadata: Record<string, string>;
 }
 
+/** What a move finds in the row that its mover did not know. */
+interface Moved extends Pick<Order, "approvedAt" | "cancelRequested"> {
+  id: number;
+  from: State;
+}
+
 /** `orderId` is undefined when the key belongs to an earlier call. */
 interface Placed {
   orderId: number | undefined;
@@ -38,8 +44,8 @@ export class OrderStore {
   readonly #leaseMs: number;
   /** Writes an intent, with its key if it has one, in one commit. */
   readonly placeIntent: (wish: Wish) => Promise<Placed>;
-  /** Writes a move; false when the order is no longer in the state it was to move from. */
-  readonly advance: (move: Move) => Promise<boolean>;
+  /** Writes a move; undefined when the order is no longer in the state it was to move from. */
+  readonly advance: (move: Move) => Promise<Order | undefined>;
 
   constructor(db: Database, { metrics, leaseMs }: StoreOptions) {
     this.#db = db;
@@ -67,6 +73,32 @@ export class OrderStore {
 
   async putOff({ id, state }: Order, delayMs: number): Promise<void> {
     await this.#db.rows(PUT_OFF, [id, state, delayMs]);
+  }
+
+  async setAside({ id, state }: Order, reason: string): Promise<void> {
+    await this.#db.rows(SET_ASIDE, [id, state, reason]);
+  }
+
+  /** Takes an order that was set aside up again. Undefined when there is no such order. */
+  async retry(id: number): Promise<Order | undefined> {
+    await this.#db.rows(RETRY, [id]);
+    return (await this.findOrders([id])).get(id);
+  }
+
+  /** At most `limit` orders that were set aside, after an id. */
+  async listSetAside(after: number, limit: number): Promise<Order[]> {
+    return this.#db.rows<Order>(LIST_SET_ASIDE, [after, limit]);
+  }
+
+  async countSetAside(): Promise<number> {
+    const [row] = await this.#db.rows<{ count: number }>(COUNT_SET_ASIDE);
+    return row?.count ?? 0;
+  }
+
+  /** Asks for an unpaid order of the user to be undone; undefined when it cannot be any more. */
+  async requestCancel(id: number, userId: number): Promise<Order | undefined> {
+    const [order] = await this.#db.rows<Order>(REQUEST_CANCEL, [id, userId]);
+    return order;
   }
 
   /** The orders that exist and that somebody was told of, by id. */
@@ -132,13 +164,13 @@ export class OrderStore {
     }));
   }
 
-  async #advanceAll(all: Move[]): Promise<boolean[]> {
+  async #advanceAll(all: Move[]): Promise<(Order | undefined)[]> {
     // Two that move the same order from the same state are rivals, in a batch as anywhere: one wins.
     const first = new Map(all.map((move, place) => [keyOf(move), place] as const).reverse());
     const moves = [...first.values()]
       .map((place) => all[place] as Move)
       .sort((one, other) => one.order.id - other.order.id);
-    const rows = await this.#db.rows<{ id: number; from: State }>(ADVANCE, [
+    const rows = await this.#db.rows<Moved>(ADVANCE, [
       moves.map(({ order }) => order.id),
       moves.map(({ from }) => from),
       moves.map(({ order }) => order.state),
@@ -149,8 +181,11 @@ export class OrderStore {
       moves.map(({ order }) => order.open),
       this.#leaseMs,
     ]);
-    const moved = new Set(rows.map(({ id, from }) => `${id} ${from}`));
-    return all.map((move, place) => first.get(keyOf(move)) === place && moved.has(keyOf(move)));
+    const moved = new Map(rows.map(({ id, from, ...rest }) => [`${id} ${from}`, rest]));
+    return all.map((move, place) => {
+      const rest = first.get(keyOf(move)) === place ? moved.get(keyOf(move)) : undefined;
+      return rest && { ...move.order, ...rest };
+    });
   }
 }
 
@@ -160,7 +195,9 @@ const ORDER = `
   id, user_id as "userId", state, reason, payment_method as "paymentMethod",
   expected_total_minor as "expectedTotalMinor", lines, total_minor as "totalMinor",
   currency_code as "currencyCode", trace_id as "traceId", approved_at as "approvedAt", tries,
-  next_try_at is not null as open, created_at as "createdAt"`;
+  cancel_requested_at is not null as "cancelRequested", refunded_minor as "refundedMinor",
+  set_aside_reason as "setAsideReason", next_try_at is not null as open,
+  created_at as "createdAt"`;
 
 // Ids are drawn first, so that a key and its order are written by the same statement. A key that is 24 hours
 // old is free again. Keys are written in their order, so that two batches never wait for each other.
@@ -213,7 +250,7 @@ const ADVANCE = statement(
             updated_at = now()
        from moves
       where o.id = moves.id and o.state = moves.from_state
-     returning o.id, moves.from_state, o.state, o.next_try_at
+     returning o.id, moves.from_state, o.state, o.next_try_at, o.approved_at, o.cancel_requested_at
    ), freed as (
      delete from idempotency_keys
       where (user_id, key) in (
@@ -223,7 +260,9 @@ const ADVANCE = statement(
                order by user_id, key
                  for update)
    )
-   select id, from_state as "from" from moved`,
+   select id, from_state as "from", approved_at as "approvedAt",
+          cancel_requested_at is not null as "cancelRequested"
+     from moved`,
 );
 
 const CLAIM = statement(
@@ -248,6 +287,40 @@ const PUT_OFF = statement(
   `update orders
       set next_try_at = now() + $3::integer * interval '1 millisecond', tries = tries + 1
     where id = $1 and state = $2 and next_try_at is not null`,
+);
+
+const SET_ASIDE = statement(
+  "set_aside",
+  `update orders
+      set set_aside_reason = $3, next_try_at = null, updated_at = now()
+    where id = $1 and state = $2 and next_try_at is not null`,
+);
+
+const RETRY = statement(
+  "retry",
+  `update orders
+      set set_aside_reason = '', tries = 0, next_try_at = now(), updated_at = now()
+    where id = $1 and set_aside_reason <> ''`,
+);
+
+const LIST_SET_ASIDE = statement(
+  "list_set_aside",
+  `select ${ORDER} from orders where set_aside_reason <> '' and id > $1 order by id limit $2`,
+);
+
+const COUNT_SET_ASIDE = statement(
+  "count_set_aside",
+  `select count(*) as count from orders where set_aside_reason <> ''`,
+);
+
+// Due at once, so that a worker sees it; one that is at work on the order now sees it with its next move.
+const REQUEST_CANCEL = statement(
+  "request_cancel",
+  `update orders
+      set cancel_requested_at = coalesce(cancel_requested_at, now()),
+          next_try_at = case when next_try_at is not null then least(next_try_at, now()) end
+    where id = $1 and user_id = $2 and state in ('CREATED', 'APPROVED')
+   returning ${ORDER}`,
 );
 
 const FIND_ORDERS = statement(
