@@ -2,14 +2,14 @@
 import type { BatchTakeResponse_Result } from "@piata/contracts/cart";
 import { type Cart, CartServiceService, type Line } from "@piata/contracts/cart";
 import { CatalogServiceService, type Reservation } from "@piata/contracts/catalog";
-import { type Payment, PaymentServiceService, type Refund } from "@piata/contracts/payment";
+import { type Payment, PaymentServiceService } from "@piata/contracts/payment";
 import { batched } from "@piata/kit/batch";
 import { type Context, ownContext } from "@piata/kit/context";
 import { internal } from "@piata/kit/errors";
 import type { Metrics } from "@piata/kit/metrics";
 import type { Channel } from "@piata/kit/rpc-client";
 import type { Order } from "./order.js";
-import type { RefundJob } from "./refund.js";
+import type { Refunder } from "./refund.js";
 
 export interface Participants {
   cartOf(context: Context): Promise<Cart>;
@@ -24,11 +24,6 @@ export interface Participants {
   release(order: Order): Promise<void>;
   charge(order: Order): Promise<Payment>;
   void(order: Order): Promise<Payment>;
-}
-
-/** What a refund asks for; keyed by the order id and the refund's key. */
-export interface Refunder {
-  refund(job: RefundJob): Promise<Refund>;
 }
 
 export interface Channels {

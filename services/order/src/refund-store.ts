@@ -1,7 +1,7 @@
 /** The SQL of refunds. */
 import { failedPrecondition, notFound } from "@piata/kit/errors";
 import { type Database, statement } from "@piata/kit/pg";
-import type { RefundJob, RefundWish } from "./refund.js";
+import type { RefundJob, RefundRows, RefundWish } from "./refund.js";
 
 interface Refundable {
   state: string;
@@ -10,7 +10,7 @@ interface Refundable {
   currencyCode: string;
 }
 
-export class RefundStore {
+export class RefundStore implements RefundRows {
   readonly #db: Database;
   readonly #leaseMs: number;
 
@@ -66,7 +66,6 @@ export class RefundStore {
     await this.#db.rows(FINISH, [orderId, refundKey]);
   }
 
-  /** The provider will not give it back: its amount is the order's again. */
   async refuse({ orderId, refundKey }: RefundJob, reason: string): Promise<void> {
     await this.#db.rows(REFUSE, [orderId, refundKey, reason]);
   }

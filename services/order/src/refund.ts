@@ -1,10 +1,8 @@
 /** Giving money back: promised by a row here, kept by the payment service, as often asked as it takes. */
-import { RefundState } from "@piata/contracts/payment";
+import { type Refund, RefundState } from "@piata/contracts/payment";
 import { Failure, invalidArgument } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
 import { retryMs } from "./checkout.js";
-import type { Refunder } from "./participants.js";
-import type { RefundStore } from "./refund-store.js";
 
 const KEY = /^[\x21-\x7e]{1,100}$/;
 
@@ -46,8 +44,22 @@ export function checkedRefund(wish: RefundWish): RefundWish {
   return wish;
 }
 
+/** Who gives the money back; keyed by the order id and the refund's key, harmless when repeated. */
+export interface Refunder {
+  refund(job: RefundJob): Promise<Refund>;
+}
+
+/** The part of the store that the work on a refund needs. */
+export interface RefundRows {
+  finish(job: RefundJob): Promise<void>;
+  /** The provider will not give it back: its amount is the order's again. */
+  refuse(job: RefundJob, reason: string): Promise<void>;
+  /** Any worker takes it up again after `delayMs`. */
+  putOff(job: RefundJob, delayMs: number): Promise<void>;
+}
+
 export interface RefundsOptions {
-  store: RefundStore;
+  store: RefundRows;
   participants: Refunder;
   log: Log;
 }
