@@ -81,8 +81,10 @@ function ordersAreFinal(facts: Facts): Check {
 function acknowledgedExist(facts: Facts): Check {
   const differences = facts.answered.flatMap(([id, { userId, key }]) => {
     const order = facts.orders.get(id);
-    if (order === undefined) return [`order ${id} was acknowledged for key ${key} and is not there`];
-    if (UNSEEN.has(order.state)) return [`${facts.name(id)} was acknowledged and is ${order.state}`];
+    if (order === undefined)
+      return [`order ${id} was acknowledged for key ${key} and is not there`];
+    if (UNSEEN.has(order.state))
+      return [`${facts.name(id)} was acknowledged and is ${order.state}`];
     if (order.userId === userId) return [];
     return [`${facts.name(id)} is user ${order.userId}'s, and was acknowledged to user ${userId}`];
   });
@@ -174,7 +176,11 @@ function nothingIsHeld(facts: Facts): Check {
     ),
   );
   const compared = stock.length + reservations.length + carts.length;
-  return { what: "nothing is held or aside", compared, differences: [...held, ...reserved, ...aside] };
+  return {
+    what: "nothing is held or aside",
+    compared,
+    differences: [...held, ...reserved, ...aside],
+  };
 }
 
 function stockIsWhole({ books, journal }: Facts): Check {
@@ -248,6 +254,9 @@ function refundsAgree(facts: Facts): Check {
 /** Every refund that was acknowledged has happened once, and none that nobody asked for. */
 function refundsAreKept(facts: Facts): Check {
   const asked = facts.answered.filter(([, { refunds }]) => refunds.length > 0);
+  const isRefused = new Map(
+    asked.map(([id, { paymentMethod }]) => [id, paymentMethod === "refund-refused"]),
+  );
   const kept = Map.groupBy(
     facts.books.ours.filter(({ kind }) => kind === "refund"),
     ({ orderId }) => orderId,
@@ -256,7 +265,7 @@ function refundsAreKept(facts: Facts): Check {
     refunds.flatMap(({ key, isAcknowledged }) => {
       const times = (kept.get(id) ?? []).filter((movement) => movement.key === key).length;
       if (times > 1) return [`${facts.name(id)}: refund ${key} was made ${times} times`];
-      if (times === 1 || !isAcknowledged) return [];
+      if (times === 1 || !isAcknowledged || isRefused.get(id)) return [];
       return [`${facts.name(id)}: refund ${key} was acknowledged and not made`];
     }),
   );

@@ -142,5 +142,7 @@ const THEIR_CHARGES = `
    where state = 'CHARGED'`;
 
 const THEIR_REFUNDS = `
-  select ${THEIR_ORDER} as "orderId", 'refund' as kind, amount_minor::float8 as "amountMinor", key
-    from sandbox.refunds`;
+  select ${THEIR_ORDER} as "orderId", 'refund' as kind, amount_minor::float8 as "amountMinor",
+         refund_key as key
+    from sandbox.refunds
+   where state = 'REFUNDED'`;

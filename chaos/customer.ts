@@ -5,6 +5,7 @@ import type { Client } from "@piata/testkit/client";
 import { attempt, patience } from "./call.ts";
 import { change, type Journal, type Purchase, type Shopper } from "./journal.ts";
 import type { Range } from "./market.ts";
+import { repeatOrder, sendOrder, watchOrder } from "./ordering.ts";
 import type { Random } from "./random.ts";
 import type { Staff } from "./staff.ts";
 
@@ -17,17 +18,32 @@ const METHODS: readonly (readonly [method: string, weight: number])[] = [
 ];
 const COPIES_AT_ONCE = 4;
 const REJECTIONS_MAX = 3;
-const POLL_MS = 8;
-const POLL_MS_MAX = 200;
 
 const ADD = "mutation ($input: CartItemInput!) { addToCart(input: $input) }";
 const SET = "mutation ($input: UpdateItemInput!) { updateItemQuantity(input: $input) }";
 const REMOVE = "mutation ($productId: Float!) { removeItem(productId: $productId) }";
 const CART = "{ cart { lines { productId quantity } } }";
-const ORDER = `mutation ($paymentMethod: String, $key: String) {
-  initOrder(paymentMethod: $paymentMethod, idempotencyKey: $key) { orderId } }`;
-const STATUS = "query ($orderId: Float!) { orderStatus(orderId: $orderId) { value } }";
 const CANCEL = "mutation ($orderId: Float!) { cancelOrder(orderId: $orderId) { __typename } }";
+
+/** The orders that a run still wants. */
+export class Wanted {
+  #left: number;
+
+  constructor(orders: number) {
+    this.#left = orders;
+  }
+
+  take(): boolean {
+    if (this.#left === 0) return false;
+    this.#left -= 1;
+    return true;
+  }
+
+  /** One that was taken became no order. */
+  giveBack(): void {
+    this.#left += 1;
+  }
+}
 
 export interface CustomerOptions {
   readonly journal: Journal;
@@ -38,8 +54,7 @@ export interface CustomerOptions {
   /** Undefined where the shop has no refunds. */
   readonly staff: Staff | undefined;
   readonly canCancel: boolean;
-  /** Whether another order is wanted. */
-  readonly more: () => boolean;
+  readonly wanted: Wanted;
   /** Aborted when the time is up. */
   readonly signal: AbortSignal;
 }
@@ -64,19 +79,22 @@ export class Customer {
   }
 
   async shop(): Promise<void> {
-    const { more, signal, random } = this.#options;
-    while (more() && !signal.aborted) {
+    const { wanted, journal, signal, random, staff } = this.#options;
+    while (!signal.aborted && wanted.take()) {
       if (this.#rejections >= REJECTIONS_MAX) await this.#comeAsSomebodyElse();
       await this.#fillCart();
       if (random.chance(0.2)) await this.#changeMind();
       const purchase = await this.#order();
       const [orderId] = purchase.orderIds;
-      if (orderId === undefined) continue;
+      if (orderId === undefined) {
+        wanted.giveBack();
+        continue;
+      }
       if (this.#options.canCancel && random.chance(0.08)) await this.#cancel(purchase, orderId);
-      const end = await this.#watch(purchase, orderId);
+      const end = await watchOrder(this.#client, journal, purchase, signal);
       this.#rejections = end === "ITEMS_REJECTED" ? this.#rejections + 1 : 0;
       if (end === "ITEMS_REJECTED") await this.#changeMind();
-      if (end === "PAID" && random.chance(0.05)) await this.#options.staff?.refund(purchase, orderId);
+      if (end === "PAID" && random.chance(0.05)) await staff?.refund(purchase, orderId);
     }
   }
 
@@ -137,29 +155,12 @@ export class Customer {
     const { journal, random, signal } = this.#options;
     const method = weighted(random);
     const purchase = journal.newPurchase(this.#shopper.userId, randomUUID(), method);
-    const rest = patience();
     const copies = random.chance(0.1) ? COPIES_AT_ONCE : 1;
     journal.repeats += copies - 1;
-    await Promise.all(Array.from({ length: copies }, () => this.#sendOrder(purchase)));
-    while (purchase.orderIds.length + purchase.refusals.length === 0 && !signal.aborted) {
-      await rest();
-      journal.repeats += 1;
-      await this.#sendOrder(purchase);
-    }
+    const sends = Array.from({ length: copies }, () => sendOrder(this.#client, journal, purchase));
+    const answers = await Promise.all(sends);
+    if (!answers.includes(true)) await repeatOrder(this.#client, journal, purchase, signal);
     return purchase;
-  }
-
-  async #sendOrder(purchase: Purchase): Promise<void> {
-    const { paymentMethod, key } = purchase;
-    const outcome = await this.#ask<{ initOrder: { orderId: number } }>(ORDER, {
-      paymentMethod,
-      key,
-    });
-    if (outcome.kind === "done") {
-      this.#options.journal.acknowledge(purchase, outcome.data.initOrder.orderId);
-    } else if (outcome.code === "FAILED_PRECONDITION") {
-      purchase.refusals.push(outcome.reason);
-    }
   }
 
   async #cancel(purchase: Purchase, orderId: number): Promise<void> {
@@ -168,22 +169,6 @@ export class Customer {
     const outcome = await this.#ask(CANCEL, { orderId });
     if (outcome.kind === "done") purchase.cancel = "acknowledged";
     if (outcome.kind === "refused") purchase.cancel = "refused";
-  }
-
-  /** The end of an order, by the states that are shown; undefined when the time is up. */
-  async #watch(purchase: Purchase, orderId: number): Promise<string | undefined> {
-    const { journal, signal } = this.#options;
-    for (let pauseMs = POLL_MS; !signal.aborted; pauseMs = Math.min(pauseMs * 1.5, POLL_MS_MAX)) {
-      await pause(pauseMs);
-      const outcome = await this.#ask<{ orderStatus: { value: string } }>(STATUS, { orderId });
-      if (outcome.kind === "done") {
-        const { value } = outcome.data.orderStatus;
-        if (journal.saw(purchase, value)) return value;
-      } else if (outcome.code === "NOT_FOUND") {
-        journal.saw(purchase, outcome.code);
-      }
-    }
-    return undefined;
   }
 
   #ask<T>(query: string, variables: Record<string, unknown> = {}) {

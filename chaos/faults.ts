@@ -1,6 +1,6 @@
 // Makes a schedule come true: each fault when its order has been acknowledged.
 import { setTimeout as pause } from "node:timers/promises";
-import type { Proxy } from "./proxy.ts";
+import type { FaultyProxy } from "./proxy.ts";
 import { type Fault, faultText } from "./schedule.ts";
 import type { System } from "./system.ts";
 
@@ -86,7 +86,7 @@ export class Faults {
     }
   }
 
-  #proxyOf({ target }: Fault): Proxy {
+  #proxyOf({ target }: Fault): FaultyProxy {
     const proxy = this.#system.proxies.get(target);
     if (proxy === undefined) throw new Error(`There is no proxy in front of ${target}.`);
     return proxy;

@@ -6,7 +6,7 @@ import { setTimeout as pause } from "node:timers/promises";
 /** Where the service of a lane is now; undefined when it is not there. */
 export type Dial = (lane: number) => Promise<{ host: string; port: number } | undefined>;
 
-interface Wire {
+interface Faults {
   /** What holds bytes now, in ms each; the longest counts. */
   readonly holds: Set<{ ms: number }>;
   /** While any, there are no connections. */
@@ -16,11 +16,11 @@ interface Wire {
 }
 
 /** One port per lane, so that callers can go round robin over the instances behind it. */
-export class Proxy {
+export class FaultyProxy {
   readonly #servers: Server[];
   readonly #dial: Dial;
   readonly #links = new Set<Link>();
-  readonly #wire: Wire = { holds: new Set(), cuts: 0, drops: 0 };
+  readonly #faults: Faults = { holds: new Set(), cuts: 0, drops: 0 };
 
   private constructor(lanes: number, dial: Dial) {
     this.#dial = dial;
@@ -31,8 +31,8 @@ export class Proxy {
     );
   }
 
-  static async listen(lanes: number, dial: Dial): Promise<Proxy> {
-    const proxy = new Proxy(lanes, dial);
+  static async listen(lanes: number, dial: Dial): Promise<FaultyProxy> {
+    const proxy = new FaultyProxy(lanes, dial);
     for (const server of proxy.#servers) {
       server.listen(0, "127.0.0.1");
       await once(server, "listening");
@@ -48,24 +48,24 @@ export class Proxy {
   /** Holds every byte for `ms`, for a while. */
   async delay(ms: number, forMs: number): Promise<void> {
     const hold = { ms };
-    this.#wire.holds.add(hold);
+    this.#faults.holds.add(hold);
     await pause(forMs);
-    this.#wire.holds.delete(hold);
+    this.#faults.holds.delete(hold);
   }
 
   /** Ends all connections, and refuses new ones for a while. */
   async cut(forMs: number): Promise<void> {
-    this.#wire.cuts += 1;
+    this.#faults.cuts += 1;
     for (const link of this.#links) link.cut();
     await pause(forMs);
-    this.#wire.cuts -= 1;
+    this.#faults.cuts -= 1;
   }
 
   /** The callee gets the requests and does the work; its answers are lost, then the connections. */
   async dropAnswers(forMs: number): Promise<void> {
-    this.#wire.drops += 1;
+    this.#faults.drops += 1;
     await pause(forMs);
-    this.#wire.drops -= 1;
+    this.#faults.drops -= 1;
     // What is left of a stream with a hole in it is of no use.
     for (const link of this.#links) if (link.hasHole) link.cut();
   }
@@ -80,13 +80,13 @@ export class Proxy {
 
   async #accept(near: Socket, lane: number): Promise<void> {
     near.on("error", () => near.destroy());
-    const address = this.#wire.cuts > 0 ? undefined : await this.#dial(lane);
-    if (address === undefined || this.#wire.cuts > 0) {
+    const address = this.#faults.cuts > 0 ? undefined : await this.#dial(lane);
+    if (address === undefined || this.#faults.cuts > 0) {
       near.resetAndDestroy();
       return;
     }
     const far = connect({ ...address, allowHalfOpen: true, noDelay: true });
-    const link = new Link(near, far, this.#wire);
+    const link = new Link(near, far, this.#faults);
     this.#links.add(link);
     far.once("close", () => this.#links.delete(link));
   }
@@ -98,15 +98,15 @@ class Link {
   readonly #near: Socket;
   readonly #far: Socket;
 
-  constructor(near: Socket, far: Socket, wire: Wire) {
+  constructor(near: Socket, far: Socket, faults: Faults) {
     this.#near = near;
     this.#far = far;
-    const holdMs = () => Math.max(0, ...[...wire.holds].map(({ ms }) => ms));
+    const holdMs = () => Math.max(0, ...[...faults.holds].map(({ ms }) => ms));
     forward(near, far, { holdMs, isLost: () => false });
     forward(far, near, {
       holdMs,
       isLost: () => {
-        if (wire.drops > 0) this.hasHole = true;
+        if (faults.drops > 0) this.hasHole = true;
         return this.hasHole;
       },
     });

@@ -25,21 +25,43 @@ export async function rest(system: System, timeoutMs: number): Promise<void> {
   }
 }
 
+/** A line for each order, and each refund, that somebody has to look at again. */
 async function openOrders(system: System): Promise<string[]> {
-  const client = await system.database("order");
+  const refunds = (service: string) => dueIn(system, service, "refunds", DUE_REFUNDS);
+  const orders = await dueIn(system, "order", "orders", DUE_ORDERS);
+  return [...orders, ...(await refunds("order")), ...(await refunds("payment"))];
+}
+
+async function dueIn(
+  system: System,
+  service: string,
+  table: string,
+  sql: string,
+): Promise<string[]> {
+  const client = await system.database(service);
   try {
-    const { rows } = await client.query<{ order: string }>(
-      `select format('order %s is %s since %s, tried %s times, due at %s (trace %s)',
-                     id, state, updated_at, tries, next_try_at, trace_id) as order
-         from orders
-        where next_try_at is not null
-        order by id`,
-    );
-    return rows.map(({ order }) => order);
+    const there = await client.query("select to_regclass($1) as found", [table]);
+    if (there.rows[0]?.found === null) return [];
+    const { rows } = await client.query<{ due: string }>(sql);
+    return rows.map(({ due }) => due);
   } finally {
     await client.end();
   }
 }
+
+const DUE_ORDERS = `
+  select format('order %s is %s since %s, tried %s times, due at %s (trace %s)',
+                id, state, updated_at, tries, next_try_at, trace_id) as due
+    from orders
+   where next_try_at is not null
+   order by id`;
+
+const DUE_REFUNDS = `
+  select format('refund %s of order %s is %s since %s, tried %s times, due at %s',
+                refund_key, order_id, state, updated_at, tries, next_try_at) as due
+    from refunds
+   where next_try_at is not null
+   order by order_id`;
 
 function causeOf({ message, cause }: Error): string {
   return cause instanceof Error ? `${message} (${cause.message})` : message;

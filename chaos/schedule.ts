@@ -68,7 +68,9 @@ function spread(random: Random, targets: readonly string[], count: number): stri
 function faultOf(random: Random, plan: Plan, kind: FaultKind, target: string): Fault {
   const { orders, replicas } = plan;
   const after = random.integer(Math.ceil(orders * FIRST), Math.floor(orders * LAST));
-  const instance = random.integer(0, (replicas[target] ?? 1) - 1);
+  // A wire fails for all instances that are behind it.
+  const isProgram = kind === "kill" || kind === "pause";
+  const instance = isProgram ? random.integer(0, (replicas[target] ?? 1) - 1) : 0;
   const forMs = durationMs(random, kind, target);
   const holdMs = kind === "delay" ? random.integer(5, 1_000) : 0;
   return { after, kind, target, instance, forMs, holdMs };
@@ -80,7 +82,8 @@ function durationMs(random: Random, kind: FaultKind, target: string): number {
       return 0;
     case "pause": {
       const isLong = target === "order" || random.chance(0.15);
-      return random.integer(...(isLong ? LONG_PAUSE_MS : SHORT_PAUSE_MS));
+      const [min, max] = isLong ? LONG_PAUSE_MS : SHORT_PAUSE_MS;
+      return random.integer(min, max);
     }
     case "delay":
       return random.integer(500, 3_000);

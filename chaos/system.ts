@@ -6,7 +6,7 @@ import { Client } from "@piata/testkit/client";
 import { isAlive, type Shop, type ShopProcess, startShop } from "@piata/testkit/shop";
 import { until } from "@piata/testkit/until";
 import pg from "pg";
-import { Proxy } from "./proxy.ts";
+import { FaultyProxy } from "./proxy.ts";
 import { PROXIED } from "./schedule.ts";
 
 const BACK_TIMEOUT_MS = 90_000;
@@ -30,10 +30,10 @@ export interface SystemOptions {
 export class System {
   readonly dataDir: string;
   readonly shop: Shop;
-  readonly proxies: ReadonlyMap<string, Proxy>;
+  readonly proxies: ReadonlyMap<string, FaultyProxy>;
   readonly #instances: Instances;
 
-  private constructor(shop: Shop, instances: Instances, proxies: ReadonlyMap<string, Proxy>) {
+  private constructor(shop: Shop, instances: Instances, proxies: ReadonlyMap<string, FaultyProxy>) {
     this.dataDir = shop.dataDir;
     this.shop = shop;
     this.#instances = instances;
@@ -45,11 +45,11 @@ export class System {
     // PostgreSQL may run as another user, who has to get to its folder.
     await chmod(dataDir, 0o711);
     const instances = new Instances(dataDir);
-    const proxies = new Map<string, Proxy>();
+    const proxies = new Map<string, FaultyProxy>();
     try {
       for (const name of hasProxies ? PROXIED : []) {
         const dial = (lane: number) => instances.addressOf(name, lane);
-        proxies.set(name, await Proxy.listen(replicas[name] ?? 1, dial));
+        proxies.set(name, await FaultyProxy.listen(replicas[name] ?? 1, dial));
       }
       const targets = [...proxies].map(([name, { addresses }]) => [
         `${name.toUpperCase()}_TARGET`,
