@@ -3,7 +3,7 @@ import { after, before, describe, it } from "node:test";
 import { isFailure } from "@piata/kit/errors";
 import { openLog } from "@piata/kit/log";
 import { Payments, type PaymentsOptions } from "./charge.js";
-import { openDatabase, type PaymentDatabase } from "./fixture.js";
+import { openDatabase, type PaymentDatabase, scripted } from "./fixture.js";
 import type { Verdict } from "./payment.js";
 import type { Provider } from "./provider.js";
 import { PaymentStore } from "./store.js";
@@ -19,23 +19,6 @@ const terms = (orderId: number) => ({
   currencyCode: "EUR",
   paymentMethod: "card-1",
 });
-
-/** A provider that answers what the test says, call by call, and remembers what it was asked. */
-function scripted(script: Partial<Provider>) {
-  const calls: string[] = [];
-  const say =
-    <Argument, Answer>(name: keyof Provider, answer?: (argument: Argument) => Promise<Answer>) =>
-    (argument: Argument): Promise<Answer> => {
-      calls.push(name);
-      return answer ? answer(argument) : Promise.reject(new Error(`${name} was not expected`));
-    };
-  const provider: Provider = {
-    charge: say("charge", script.charge),
-    find: say("find", script.find),
-    cancel: say("cancel", script.cancel),
-  };
-  return { provider, calls };
-}
 
 describe("payments", () => {
   let database: PaymentDatabase;

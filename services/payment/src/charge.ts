@@ -8,7 +8,15 @@
 import { failedPrecondition } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
 import { Attempts, LATE, within } from "./attempts.js";
-import { charging, move, type Payment, sameTerms, type Terms, tombstone } from "./payment.js";
+import {
+  charging,
+  keyOf,
+  move,
+  type Payment,
+  sameTerms,
+  type Terms,
+  tombstone,
+} from "./payment.js";
 import { type Provider, timeLimited } from "./provider.js";
 import type { PaymentStore } from "./store.js";
 
@@ -112,9 +120,6 @@ export class Payments {
     return payment === LATE ? meanwhile : payment;
   }
 }
-
-/** The idempotency key that an order has at the provider. */
-export const keyOf = ({ orderId }: { orderId: number }): string => `order-${orderId}`;
 
 const mismatch = (orderId: number) =>
   failedPrecondition(

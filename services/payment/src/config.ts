@@ -24,11 +24,21 @@ export const settings = {
   attemptsMax: setting(
     "PAYMENT_ATTEMPTS_MAX",
     optional(integer(1, 100_000), 2_000),
-    "Charges, and likewise cancellations, in flight at the provider; beyond it PENDING.",
+    "Charges, and likewise cancellations and refunds, in flight at once; beyond it PENDING.",
+  ),
+  reconcileSeconds: setting(
+    "PAYMENT_RECONCILE_SECONDS",
+    optional(integer(0, 86_400), 300),
+    "How often our book is held against the provider's; 0 leaves it to those who ask.",
+  ),
+  reconcileAgeSeconds: setting(
+    "PAYMENT_RECONCILE_AGE_SECONDS",
+    optional(integer(0, 86_400), 60),
+    "What changed less than this ago is left out of that: it may be under way.",
   ),
   sandboxSlowMs: setting(
     "PAYMENT_SANDBOX_SLOW_MS",
     optional(integer(0, 600_000), 2_000),
-    "How long the sandbox takes for the payment method slow.",
+    "How long the sandbox takes for a charge by the payment method slow, and for its refunds.",
   ),
 };

@@ -1,14 +1,14 @@
 /**
  * The verb: gives money of a charged order back, once per refund key.
  *
- * As with charges, the row is written before the provider is asked and after it has answered, and the
- * refund's key at the provider decides. Other than a charge, a refund that is recorded is finished even
- * when nobody asks for it again: its row is due until its verdict is recorded.
+ * As with charges, the row is written before the provider is asked and after it has answered, and
+ * the refund's key at the provider decides. Other than a charge, a refund that is recorded is
+ * finished even when nobody asks for it again: its row is due until its verdict is recorded.
  */
 import type { Log } from "@piata/kit/log";
 import { Worker } from "@piata/kit/worker";
 import { Attempts, LATE, within } from "./attempts.js";
-import { keyOf } from "./charge.js";
+import { keyOf } from "./payment.js";
 import { type Provider, timeLimited } from "./provider.js";
 import { conclude, type Refund, type RefundTerms, type RefundVerdict, refundId } from "./refund.js";
 import type { RefundStore } from "./refund-store.js";
@@ -60,7 +60,8 @@ export class Refunds {
   }
 
   /**
-   * Refunds, or goes on with that. REFUNDING means not known yet: ask again, or leave it to the worker.
+   * Refunds, or goes on with that. REFUNDING means not known yet: ask again, or leave it to the
+   * worker.
    * Throws what RefundStore's `record` does.
    */
   async refund(terms: RefundTerms, traceId: string): Promise<Refund> {
@@ -73,7 +74,7 @@ export class Refunds {
     return known === LATE ? refund : known;
   }
 
-  /** Claims no more, and waits for what is in flight as long as one call to the provider may take. */
+  /** Claims no more; waits for what is in flight, as long as a call to the provider may take. */
   async stop(): Promise<void> {
     const ended = this.#worker.stop().then(() => this.#attempts.ended());
     await within(this.#options.providerTimeoutMs, ended);

@@ -8,14 +8,25 @@ import { Failure } from "@piata/kit/errors";
 import type { Handlers } from "@piata/kit/rpc-server";
 import { checkedId } from "@piata/kit/validate";
 import { Payments } from "./charge.js";
+import { Refunds } from "./give-back.js";
 import { checkedTerms, type Payment, type State } from "./payment.js";
+import { Reconciler } from "./reconcile.js";
+import { checkedRefund, type Refund, type RefundState } from "./refund.js";
 
 @Controller()
 export class PaymentHandlers implements Handlers<rpc.PaymentServiceService> {
   readonly #payments: Payments;
+  readonly #refunds: Refunds;
+  readonly #reconciler: Reconciler;
 
-  constructor(@Inject(Payments) payments: Payments) {
+  constructor(
+    @Inject(Payments) payments: Payments,
+    @Inject(Refunds) refunds: Refunds,
+    @Inject(Reconciler) reconciler: Reconciler,
+  ) {
     this.#payments = payments;
+    this.#refunds = refunds;
+    this.#reconciler = reconciler;
   }
 
   @GrpcMethod("PaymentService")
@@ -25,7 +36,9 @@ export class PaymentHandlers implements Handlers<rpc.PaymentServiceService> {
       (item) => ({ terms: checkedTerms(item), traceId: traceOf(item) }),
       (wanted) =>
         Promise.all(
-          wanted.map(({ terms, traceId }) => result(this.#payments.charge(terms, traceId))),
+          wanted.map(({ terms, traceId }) =>
+            result(charged(this.#payments.charge(terms, traceId))),
+          ),
         ),
     );
     return { results };
@@ -38,10 +51,33 @@ export class PaymentHandlers implements Handlers<rpc.PaymentServiceService> {
       (item) => ({ orderId: checkedId(item.orderId, "order_id"), traceId: traceOf(item) }),
       (wanted) =>
         Promise.all(
-          wanted.map(({ orderId, traceId }) => result(this.#payments.void(orderId, traceId))),
+          wanted.map(({ orderId, traceId }) =>
+            result(charged(this.#payments.void(orderId, traceId))),
+          ),
         ),
     );
     return { results };
+  }
+
+  @GrpcMethod("PaymentService")
+  async batchRefund({ items }: rpc.BatchRefundRequest): Promise<rpc.BatchRefundResponse> {
+    const results = await answerEach(
+      items,
+      (item) => ({ terms: checkedRefund(item), traceId: traceOf(item) }),
+      (wanted) =>
+        Promise.all(
+          wanted.map(({ terms, traceId }) =>
+            result(refunded(this.#refunds.refund(terms, traceId))),
+          ),
+        ),
+    );
+    return { results };
+  }
+
+  @GrpcMethod("PaymentService")
+  async reconcile(): Promise<rpc.ReconcileResponse> {
+    const { compared, repaired, differences } = await this.#reconciler.reconcile();
+    return { compared, repaired, differences };
   }
 }
 
@@ -49,14 +85,23 @@ const traceOf = ({ context }: { context?: ItemContext | undefined }): string =>
   context?.traceId ?? "";
 
 // One item's Failure is its answer; anything else that is thrown is a bug and ends the call.
-async function result(payment: Promise<Payment>): Promise<{ payment: rpc.Payment } | Failure> {
+async function result<Answer>(answer: Promise<Answer>): Promise<Answer | Failure> {
   try {
-    const { state, declineReason } = await payment;
-    return { payment: { state: STATES[state], declineReason } };
+    return await answer;
   } catch (error) {
     if (error instanceof Failure) return error;
     throw error;
   }
+}
+
+async function charged(payment: Promise<Payment>): Promise<{ payment: rpc.Payment }> {
+  const { state, declineReason } = await payment;
+  return { payment: { state: STATES[state], declineReason } };
+}
+
+async function refunded(refund: Promise<Refund>): Promise<{ refund: rpc.Refund }> {
+  const { state, refusalReason } = await refund;
+  return { refund: { state: REFUND_STATES[state], refusalReason } };
 }
 
 const STATES: Readonly<Record<State, rpc.PaymentState>> = {
@@ -65,4 +110,10 @@ const STATES: Readonly<Record<State, rpc.PaymentState>> = {
   CHARGED: rpc.PaymentState.CHARGED,
   DECLINED: rpc.PaymentState.DECLINED,
   VOID: rpc.PaymentState.VOID,
+};
+
+const REFUND_STATES: Readonly<Record<RefundState, rpc.RefundState>> = {
+  REFUNDING: rpc.RefundState.PENDING,
+  REFUNDED: rpc.RefundState.REFUNDED,
+  REFUSED: rpc.RefundState.REFUSED,
 };

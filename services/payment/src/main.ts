@@ -2,14 +2,18 @@ import { PaymentServiceService } from "@piata/contracts/payment";
 import { migrate } from "@piata/kit/migrate";
 import { Database } from "@piata/kit/pg";
 import { run } from "@piata/kit/run";
+import { Gauge } from "prom-client";
 import { Payments } from "./charge.js";
 import { type ProviderName, settings } from "./config.js";
+import { leaseMsFor, Refunds } from "./give-back.js";
 import { PaymentHandlers } from "./handlers.js";
 import type { Provider } from "./provider.js";
+import { Reconciler } from "./reconcile.js";
+import { RefundStore } from "./refund-store.js";
 import { Sandbox } from "./sandbox.js";
 import { PaymentStore } from "./store.js";
 
-await run("payment", settings, async ({ config, log, onStop }) => {
+await run("payment", settings, async ({ config, log, metrics, onStop }) => {
   const { databaseUrl, answerWithinMs, providerTimeoutMs, attemptsMax, sandboxSlowMs } = config;
   await migrate(databaseUrl, new URL("../migrations/", import.meta.url));
   const db = new Database(databaseUrl, { program: "payment" });
@@ -23,18 +27,37 @@ await run("payment", settings, async ({ config, log, onStop }) => {
       return new Sandbox(ledger, { slowMs: sandboxSlowMs });
     },
   };
-  const payments = new Payments({
-    store: new PaymentStore(db),
-    provider: open[config.provider](),
-    log,
-    answerWithinMs,
-    providerTimeoutMs,
-    attemptsMax,
+  const provider = open[config.provider]();
+  const store = new PaymentStore(db);
+  const refundStore = new RefundStore(db, { leaseMs: leaseMsFor(providerTimeoutMs) });
+  const asking = { provider, log, answerWithinMs, providerTimeoutMs, attemptsMax };
+  const payments = new Payments({ ...asking, store });
+  const refunds = new Refunds({ ...asking, store: refundStore });
+  const gauge = new Gauge({
+    name: "piata_reconciliation_differences",
+    help: "Differences between our book and the payment provider's, found by the last round.",
+    registers: [metrics.registry],
   });
-  onStop(() => payments.stop());
+  const reconciler = new Reconciler({
+    payments: store,
+    refunds: refundStore,
+    provider,
+    log,
+    providerTimeoutMs,
+    everyMs: config.reconcileSeconds * 1_000,
+    ageMs: config.reconcileAgeSeconds * 1_000,
+    observe: (differences) => gauge.set(differences),
+  });
+  onStop(async () => {
+    await Promise.all([payments.stop(), refunds.stop(), reconciler.stop()]);
+  });
   return {
     services: { "piata.payment.v1.PaymentService": PaymentServiceService },
     controllers: [PaymentHandlers],
-    providers: [{ provide: Payments, useValue: payments }],
+    providers: [
+      { provide: Payments, useValue: payments },
+      { provide: Refunds, useValue: refunds },
+      { provide: Reconciler, useValue: reconciler },
+    ],
   };
 });

@@ -1,6 +1,7 @@
 /** The noun: what is asked of a payment, the states that it has, and the way between them. */
-import type { BatchChargeRequest_Item } from "@piata/contracts/payment";
+
 import type { Money } from "@piata/contracts/money";
+import type { BatchChargeRequest_Item } from "@piata/contracts/payment";
 import { invalidArgument } from "@piata/kit/errors";
 import { isCurrency } from "@piata/kit/money";
 import { checkedId } from "@piata/kit/validate";
@@ -58,6 +59,9 @@ export const tombstone = (orderId: number): Payment =>
   move({ orderId, ...NO_TERMS, state: "NONE", declineReason: "" }, "VOID");
 
 const NO_TERMS = { amountMinor: 0, currencyCode: "", paymentMethod: "" };
+
+/** The idempotency key that an order has at the provider. */
+export const keyOf = ({ orderId }: { orderId: number }): string => `order-${orderId}`;
 
 export const sameTerms = (one: Terms, other: Terms): boolean =>
   one.amountMinor === other.amountMinor &&

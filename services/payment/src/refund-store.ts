@@ -24,9 +24,9 @@ export class RefundStore {
   readonly #leaseMs: number;
 
   /**
-   * Records a refund and reserves its amount; under a key that has one, the first one stays. Throws
-   * FAILED_PRECONDITION / NOT_CHARGED, REFUND_EXCEEDS_CHARGE, REFUND_MISMATCH and INVALID_ARGUMENT /
-   * AMOUNT_INVALID (another currency).
+   * Records a refund and reserves its amount; under a key that has one, the first one stays.
+   * Throws FAILED_PRECONDITION / NOT_CHARGED, REFUND_EXCEEDS_CHARGE, REFUND_MISMATCH and
+   * INVALID_ARGUMENT / AMOUNT_INVALID (another currency).
    */
   readonly record = coalesce<RefundTerms, Recorded>({
     name: "the refunds to begin",
@@ -35,8 +35,8 @@ export class RefundStore {
   });
 
   /**
-   * Records how a refund ended, if it still is REFUNDING; a refused one gives its amount back. Answers
-   * with the row as it stands.
+   * Records how a refund ended, if it still is REFUNDING; a refused one gives its amount back.
+   * Answers with the row as it stands.
    */
   readonly settle = coalesce<Refund, Refund>({
     name: "the refunds to settle",
@@ -59,8 +59,8 @@ export class RefundStore {
     await this.#db.rows(PUT_OFF_REFUND, [orderId, refundKey, delayMs]);
   }
 
-  // The payments are locked in id order and decided on in code: a sum within one statement would refuse
-  // a refund that fits behind one that does not.
+  // The payments are locked in id order and decided on in code: a sum within one statement would
+  // refuse a refund that fits behind one that does not.
   async #record(tx: Queries, wanted: RefundTerms[]): Promise<(Recorded | Failure)[]> {
     const orderIds = wanted.map(({ orderId }) => orderId);
     const refundKeys = wanted.map(({ refundKey }) => refundKey);
@@ -143,8 +143,8 @@ const WRITE_REFUNDS = statement(
     where order_id = id`,
 );
 
-// Refunds are locked in the order of their keys and then payments in id order, so that two batches never
-// wait for each other.
+// Refunds are locked in the order of their keys and then payments in id order, so that two batches
+// never wait for each other.
 const SETTLE_REFUNDS = statement(
   "settle_refunds",
   `with verdict as (

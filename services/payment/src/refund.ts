@@ -61,8 +61,8 @@ export function conclude(refund: Refund, { state, refusalReason }: RefundVerdict
 }
 
 /**
- * Decides refunds one after the other, as they came: each reserves its amount, so that what passes is
- * together never more than the charge. A key that is known, or came earlier in the list, is not new.
+ * Decides refunds one after the other, as they came: each reserves its amount, so that what passes
+ * is together never more than the charge. A key that is known, or came earlier, is not new.
  */
 export function decideRefunds(
   wanted: RefundTerms[],
@@ -80,7 +80,8 @@ export function decideRefunds(
   return wanted.map((terms) => {
     const { orderId, amountMinor } = terms;
     const before = standing.get(refundId(terms));
-    if (before) return sameAmount(before, terms) ? { refund: before, isNew: false } : mismatch(terms);
+    if (before)
+      return sameAmount(before, terms) ? { refund: before, isNew: false } : mismatch(terms);
     const charge = chargeOf.get(orderId);
     if (charge?.state !== "CHARGED") return notCharged(terms);
     if (charge.currencyCode !== terms.currencyCode) return otherCurrency(charge);

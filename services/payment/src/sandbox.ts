@@ -1,12 +1,19 @@
 /**
- * The sandbox: a provider that takes no money and fails on demand. What it decides is in a ledger of
- * its own, committed before it answers, so that it can be asked what is true, as a real one can.
+ * The sandbox: a provider that moves no money and fails on demand. What it decides is in a ledger
+ * of its own, committed before it answers, so that it can be asked what is true, as a real one can.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { coalesce } from "@piata/kit/coalesce";
 import { type Database, statement } from "@piata/kit/pg";
 import type { Verdict } from "./payment.js";
-import type { ChargeRequest, Provider } from "./provider.js";
+import type {
+  ChargeRequest,
+  Provider,
+  ProviderEntry,
+  ProviderPage,
+  RefundRequest,
+} from "./provider.js";
+import type { RefundVerdict } from "./refund.js";
 
 // What a batched call of the service's charges fits in one statement.
 const ROWS_MAX = 1_000;
@@ -23,6 +30,8 @@ const VERDICTS: ReadonlyMap<string, Verdict> = new Map([
   ["slow", CHARGED],
   ["answer-lost", CHARGED],
   ["answer-lost-before", CHARGED],
+  ["refund-refused", CHARGED],
+  ["refund-answer-lost", CHARGED],
 ]);
 const METHOD_UNKNOWN = declined("PAYMENT_METHOD_UNKNOWN");
 
@@ -30,6 +39,7 @@ interface Entry extends Verdict {
   key: string;
   amountMinor: number;
   currencyCode: string;
+  method: string;
 }
 
 interface Written {
@@ -41,11 +51,16 @@ interface Written {
 
 interface LedgerRow extends Verdict {
   key: string;
+  method: string;
+  isNew: boolean;
+}
+
+interface RefundRow extends RefundVerdict {
   isNew: boolean;
 }
 
 export interface SandboxOptions {
-  /** How long a charge by `slow` takes. */
+  /** How long a charge by `slow` takes, and a refund of it. */
   slowMs: number;
 }
 
@@ -59,13 +74,23 @@ export class Sandbox implements Provider {
     send: (entries) => this.#writeAll(entries),
   });
 
-  readonly #find = coalesce<string, Verdict | undefined>({
+  readonly #find = coalesce<string, LedgerRow | undefined>({
     name: "the sandbox's ledger",
     maxItems: ROWS_MAX,
     key: (key) => key,
     send: async (keys) => {
       const rows = byKey(await this.#db.rows<LedgerRow>(FIND_ENTRIES, [keys]));
-      return keys.map((key) => rows.get(key)).map((row) => row && verdictOf(row));
+      return keys.map((key) => rows.get(key));
+    },
+  });
+
+  readonly findEntry = coalesce<string, ProviderEntry | undefined>({
+    name: "the sandbox's book",
+    maxItems: ROWS_MAX,
+    key: (key) => key,
+    send: async (keys) => {
+      const rows = byKey(await this.#db.rows<ProviderEntry>(READ_BOOK, [keys]));
+      return keys.map((key) => rows.get(key));
     },
   });
 
@@ -81,17 +106,48 @@ export class Sandbox implements Provider {
     }
     if (method === "slow") await pause(this.#slowMs);
     const verdict = VERDICTS.get(method) ?? METHOD_UNKNOWN;
-    const written = await this.#write({ key, amountMinor, currencyCode, ...verdict });
+    const written = await this.#write({ key, amountMinor, currencyCode, method, ...verdict });
     if (method === "answer-lost" && written.isNew) throw new Error("The sandbox lost the answer.");
     return written.verdict;
   }
 
-  find(key: string): Promise<Verdict | undefined> {
-    return this.#find(key);
+  async find(key: string): Promise<Verdict | undefined> {
+    const row = await this.#find(key);
+    return row && verdictOf(row);
   }
 
   async cancel(key: string): Promise<Verdict> {
-    return (await this.#write({ key, amountMinor: 0, currencyCode: "", ...VOID })).verdict;
+    const nothing = { amountMinor: 0, currencyCode: "", method: "" };
+    return (await this.#write({ key, ...nothing, ...VOID })).verdict;
+  }
+
+  async refund({ key, refundKey, amountMinor, currencyCode }: RefundRequest) {
+    const method = (await this.#find(key))?.method;
+    if (method === "slow") await pause(this.#slowMs);
+    const refusal = method === "refund-refused" ? "REFUND_NOT_POSSIBLE" : "";
+    const asked = [key, refundKey, amountMinor, currencyCode, refusal];
+    const [written] = await this.#db.rows<RefundRow>(WRITE_REFUND, asked);
+    if (method === "refund-answer-lost" && written?.isNew) {
+      throw new Error("The sandbox lost the answer.");
+    }
+    // A statement does not see what was committed beside it.
+    const standing = written ?? (await this.#findRefund(key, refundKey));
+    if (!standing) throw new Error(`The sandbox has lost the refund ${refundKey} of ${key}.`);
+    return refundVerdictOf(standing);
+  }
+
+  async findRefund(key: string, refundKey: string): Promise<RefundVerdict | undefined> {
+    const row = await this.#findRefund(key, refundKey);
+    return row && refundVerdictOf(row);
+  }
+
+  async list({ after, limit }: { after: string; limit: number }): Promise<ProviderPage> {
+    const entries = await this.#db.rows<ProviderEntry>(LIST_BOOK, [after, limit]);
+    return { entries, next: entries.length < limit ? undefined : entries.at(-1)?.key };
+  }
+
+  async #findRefund(key: string, refundKey: string): Promise<RefundRow | undefined> {
+    return (await this.#db.rows<RefundRow>(FIND_REFUND, [key, refundKey]))[0];
   }
 
   async #isFirstCall(key: string): Promise<boolean> {
@@ -107,6 +163,7 @@ export class Sandbox implements Provider {
         entries.map(({ amountMinor }) => amountMinor),
         entries.map(({ currencyCode }) => currencyCode),
         entries.map(({ declineReason }) => declineReason),
+        entries.map(({ method }) => method),
       ]),
     );
     // A statement does not see what was committed beside it.
@@ -121,33 +178,102 @@ export class Sandbox implements Provider {
   }
 }
 
-const byKey = (rows: LedgerRow[]) => new Map(rows.map((row) => [row.key, row]));
+const byKey = <Row extends { key: string }>(rows: Row[]) =>
+  new Map(rows.map((row) => [row.key, row]));
 
 const verdictOf = ({ state, declineReason }: Verdict): Verdict => ({ state, declineReason });
+
+const refundVerdictOf = ({ state, refusalReason }: RefundVerdict): RefundVerdict => ({
+  state,
+  refusalReason,
+});
 
 // In key order, so that two instances with the same keys never wait for each other's rows.
 const WRITE_ENTRIES = statement(
   "write_entries",
   `with written as (
-     insert into sandbox.ledger (key, state, amount_minor, currency_code, decline_reason)
-     select key, state, amount_minor, currency_code, decline_reason
-       from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[])
-         as entry (key, state, amount_minor, currency_code, decline_reason)
+     insert into sandbox.ledger
+       (key, state, amount_minor, currency_code, decline_reason, payment_method)
+     select key, state, amount_minor, currency_code, decline_reason, payment_method
+       from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[])
+         as entry (key, state, amount_minor, currency_code, decline_reason, payment_method)
       order by key
      on conflict (key) do nothing
-     returning key, state, decline_reason
+     returning key, state, decline_reason, payment_method
    )
-   select key, state, decline_reason as "declineReason", true as "isNew" from written
+   select key, state, decline_reason as "declineReason", payment_method as method, true as "isNew"
+     from written
     union all
-   select key, state, decline_reason, false from sandbox.ledger where key = any($1)`,
+   select key, state, decline_reason, payment_method, false
+     from sandbox.ledger
+    where key = any($1)`,
 );
 
 const FIND_ENTRIES = statement(
   "find_entries",
-  `select key, state, decline_reason as "declineReason", false as "isNew"
+  `select key, state, decline_reason as "declineReason", payment_method as method, false as "isNew"
      from sandbox.ledger
     where key = any($1)`,
 );
+
+// The charge's row is locked, so that it is read as the refund before left it; the constraint on
+// refunded_minor guards that.
+const WRITE_REFUND = statement(
+  "write_refund",
+  `with charge as (
+     select state, amount_minor - refunded_minor as left_minor, currency_code
+       from sandbox.ledger
+      where key = $1
+        for update
+   ), written as (
+     insert into sandbox.refunds (key, refund_key, amount_minor, state, refusal_reason)
+     select $1::text, $2::text, $3::bigint,
+            case when reason = '' then 'REFUNDED' else 'REFUSED' end, reason
+       from (select case
+                      when charge.state is distinct from 'CHARGED' then 'CHARGE_UNKNOWN'
+                      when currency_code <> $4::text then 'CURRENCY_WRONG'
+                      when $3::bigint > left_minor then 'REFUND_EXCEEDS_CHARGE'
+                      else $5::text
+                    end as reason
+               from (values (1)) as one left join charge on true) as decided
+     on conflict (key, refund_key) do nothing
+     returning state, refusal_reason
+   ), counted as (
+     update sandbox.ledger
+        set refunded_minor = refunded_minor + $3::bigint
+      where key = $1 and exists (select from written where state = 'REFUNDED')
+   )
+   select state, refusal_reason as "refusalReason", true as "isNew" from written
+    union all
+   select state, refusal_reason, false
+     from sandbox.refunds
+    where key = $1 and refund_key = $2`,
+);
+
+const FIND_REFUND = statement(
+  "find_refund",
+  `select state, refusal_reason as "refusalReason", false as "isNew"
+     from sandbox.refunds
+    where key = $1 and refund_key = $2`,
+);
+
+const BOOK = `
+  select key, state, decline_reason as "declineReason", amount_minor as "amountMinor",
+         currency_code as "currencyCode", refunds,
+         greatest(created_at, refunds_changed_at) as "changedAt"
+    from sandbox.ledger
+   cross join lateral (
+           select coalesce(json_agg(json_build_object(
+                    'refundKey', refund_key, 'amountMinor', r.amount_minor, 'state', r.state,
+                    'refusalReason', refusal_reason) order by refund_key), '[]') as refunds,
+                  max(r.created_at) as refunds_changed_at
+             from sandbox.refunds r
+            where r.key = ledger.key
+         ) as its_refunds`;
+
+const LIST_BOOK = statement("list_book", `${BOOK} where key > $1 order by key limit $2`);
+
+const READ_BOOK = statement("read_book", `${BOOK} where key = any($1)`);
 
 const LOSE_CALL = statement(
   "lose_call",

@@ -1,7 +1,8 @@
-/** Every SQL statement of payment (those of the sandbox provider are its own). */
+/** Every SQL statement of payments and of our book (those of the sandbox provider are its own). */
 import { coalesce } from "@piata/kit/coalesce";
-import { type Database, statement } from "@piata/kit/pg";
+import { type Database, type Statement, statement } from "@piata/kit/pg";
 import type { Payment } from "./payment.js";
+import type { BookEntry } from "./reconciliation.js";
 
 // A whole batched call is one statement.
 const ROWS_MAX = 1_000;
@@ -17,6 +18,8 @@ interface PaymentRow extends Payment {
   /** Said by PLACE only. */
   isNew?: boolean;
 }
+
+type BookRow = Payment & Omit<BookEntry, "payment">;
 
 export class PaymentStore {
   readonly #db: Database;
@@ -37,6 +40,31 @@ export class PaymentStore {
 
   constructor(db: Database) {
     this.#db = db;
+  }
+
+  /** What our book has for each of the orders that it has. */
+  readBook(orderIds: number[]): Promise<BookEntry[]> {
+    return this.#book(READ_OUR_BOOK, [orderIds]);
+  }
+
+  /** The charged payments of our book, by order id, from the one after `after` on. */
+  listCharged(page: { after: number; limit: number }): Promise<BookEntry[]> {
+    return this.#book(LIST_CHARGED, [page.after, page.limit]);
+  }
+
+  /** Does `work` unless some instance is at it already. A lock that is lost stops nothing. */
+  async alone(work: () => Promise<void>): Promise<"done" | "taken"> {
+    return this.#db.transaction(async (tx) => {
+      const [lock] = await tx.rows<{ isOurs: boolean }>(TRY_RECONCILE_LOCK);
+      if (!lock?.isOurs) return "taken";
+      await work();
+      return "done";
+    });
+  }
+
+  async #book(sql: Statement, values: unknown[]): Promise<BookEntry[]> {
+    const rows = await this.#db.rows<BookRow>(sql, values);
+    return rows.map(({ refunds, changedAt, ...payment }) => ({ payment, refunds, changedAt }));
   }
 
   async #place(payments: Payment[]): Promise<Placed[]> {
@@ -111,4 +139,34 @@ const SETTLE = statement(
      join unnest($1::integer[], $2::text[], $3::text[]) as verdict (id, to_state, reason) using (id)
     where order_id = id and state = 'CHARGING'
    returning ${PAYMENT}`,
+);
+
+const BOOK = `
+  select order_id as "orderId", state, amount_minor as "amountMinor",
+         currency_code as "currencyCode", payment_method as "paymentMethod",
+         decline_reason as "declineReason", refunds,
+         greatest(updated_at, refunds_changed_at) as "changedAt"
+    from payments
+   cross join lateral (
+           select coalesce(json_agg(json_build_object(
+                    'orderId', r.order_id, 'refundKey', refund_key, 'amountMinor', r.amount_minor,
+                    'currencyCode', currency_code, 'state', r.state,
+                    'refusalReason', refusal_reason, 'tries', tries
+                  ) order by refund_key), '[]') as refunds,
+                  max(r.updated_at) as refunds_changed_at
+             from refunds r
+            where r.order_id = payments.order_id
+         ) as its_refunds`;
+
+const READ_OUR_BOOK = statement("read_our_book", `${BOOK} where order_id = any($1)`);
+
+const LIST_CHARGED = statement(
+  "list_charged",
+  `${BOOK} where order_id > $1 and state = 'CHARGED' order by order_id limit $2`,
+);
+
+// Held until its transaction ends, or the connection. The number is any; only this has it.
+const TRY_RECONCILE_LOCK = statement(
+  "try_reconcile_lock",
+  `select pg_try_advisory_xact_lock(7426802) as "isOurs"`,
 );
