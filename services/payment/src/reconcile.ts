@@ -9,7 +9,7 @@ import type { Difference } from "@piata/contracts/payment";
 import type { Log } from "@piata/kit/log";
 import { keyOf, move } from "./payment.js";
 import { type Provider, timeLimited } from "./provider.js";
-import { differences, IdSet, orderIdOf, type Pair } from "./reconciliation.js";
+import { type BookEntry, differences, IdSet, orderIdOf, type Pair } from "./reconciliation.js";
 import { conclude, type Refund } from "./refund.js";
 import type { RefundStore } from "./refund-store.js";
 import type { PaymentStore } from "./store.js";
@@ -47,7 +47,7 @@ interface Run {
   unchangedSinceMs: number;
 }
 
-const PAGE_ENTRIES = 500;
+const PAGE_ENTRIES = 1_000;
 const DIFFERENCES_MAX = 100;
 
 export class Reconciler {
@@ -136,15 +136,18 @@ export class Reconciler {
 
   /** Looks for what only we have. */
   async #goThroughOurs(run: Run, seen: IdSet): Promise<void> {
+    const { payments } = this.#options;
     let after: number | undefined = 0;
     while (after !== undefined) {
       this.#stop.signal.throwIfAborted();
-      const page = await this.#options.payments.listCharged({ after, limit: PAGE_ENTRIES });
-      const unseen = page.filter(({ payment }) => !seen.has(payment.orderId));
-      run.findings.compared += unseen.length;
-      const pairs = unseen.map((ours) => ({ key: keyOf(ours.payment), ours, theirs: undefined }));
-      await this.#examine(run, pairs);
-      after = page.length < PAGE_ENTRIES ? undefined : page.at(-1)?.payment.orderId;
+      const page: number[] = await payments.listCharged({ after, limit: PAGE_ENTRIES });
+      const unseen = await this.#ours(page.filter((orderId) => !seen.has(orderId)));
+      run.findings.compared += unseen.size;
+      await this.#examine(
+        run,
+        [...unseen].map(([key, ours]) => ({ key, ours, theirs: undefined })),
+      );
+      after = page.length < PAGE_ENTRIES ? undefined : page.at(-1);
     }
   }
 
@@ -176,6 +179,7 @@ export class Reconciler {
   }
 
   async #ours(orderIds: number[]) {
+    if (orderIds.length === 0) return new Map<string, BookEntry>();
     const entries = await this.#options.payments.readBook(orderIds);
     return new Map(entries.map((entry) => [keyOf(entry.payment), entry]));
   }

@@ -1,6 +1,6 @@
 /** Every SQL statement of payments and of our book (those of the sandbox provider are its own). */
 import { coalesce } from "@piata/kit/coalesce";
-import { type Database, type Statement, statement } from "@piata/kit/pg";
+import { type Database, statement } from "@piata/kit/pg";
 import type { Payment } from "./payment.js";
 import type { BookEntry } from "./reconciliation.js";
 
@@ -43,13 +43,15 @@ export class PaymentStore {
   }
 
   /** What our book has for each of the orders that it has. */
-  readBook(orderIds: number[]): Promise<BookEntry[]> {
-    return this.#book(READ_OUR_BOOK, [orderIds]);
+  async readBook(orderIds: number[]): Promise<BookEntry[]> {
+    const rows = await this.#db.rows<BookRow>(READ_OUR_BOOK, [orderIds]);
+    return rows.map(({ refunds, changedAt, ...payment }) => ({ payment, refunds, changedAt }));
   }
 
-  /** The charged payments of our book, by order id, from the one after `after` on. */
-  listCharged(page: { after: number; limit: number }): Promise<BookEntry[]> {
-    return this.#book(LIST_CHARGED, [page.after, page.limit]);
+  /** The ids of charged orders, in their order, from the one after `after` on. */
+  async listCharged({ after, limit }: { after: number; limit: number }): Promise<number[]> {
+    const rows = await this.#db.rows<{ orderId: number }>(LIST_CHARGED, [after, limit]);
+    return rows.map(({ orderId }) => orderId);
   }
 
   /** Does `work` unless some instance is at it already. A lock that is lost stops nothing. */
@@ -60,11 +62,6 @@ export class PaymentStore {
       await work();
       return "done";
     });
-  }
-
-  async #book(sql: Statement, values: unknown[]): Promise<BookEntry[]> {
-    const rows = await this.#db.rows<BookRow>(sql, values);
-    return rows.map(({ refunds, changedAt, ...payment }) => ({ payment, refunds, changedAt }));
   }
 
   async #place(payments: Payment[]): Promise<Placed[]> {
@@ -141,8 +138,9 @@ const SETTLE = statement(
    returning ${PAYMENT}`,
 );
 
-const BOOK = `
-  select order_id as "orderId", state, amount_minor as "amountMinor",
+const READ_OUR_BOOK = statement(
+  "read_our_book",
+  `select order_id as "orderId", state, amount_minor as "amountMinor",
          currency_code as "currencyCode", payment_method as "paymentMethod",
          decline_reason as "declineReason", refunds,
          greatest(updated_at, refunds_changed_at) as "changedAt"
@@ -156,13 +154,17 @@ const BOOK = `
                   max(r.updated_at) as refunds_changed_at
              from refunds r
             where r.order_id = payments.order_id
-         ) as its_refunds`;
-
-const READ_OUR_BOOK = statement("read_our_book", `${BOOK} where order_id = any($1)`);
+         ) as its_refunds
+   where order_id = any($1)`,
+);
 
 const LIST_CHARGED = statement(
   "list_charged",
-  `${BOOK} where order_id > $1 and state = 'CHARGED' order by order_id limit $2`,
+  `select order_id as "orderId"
+     from payments
+    where order_id > $1 and state = 'CHARGED'
+    order by order_id
+    limit $2`,
 );
 
 // Held until its transaction ends, or the connection. The number is any; only this has it.
