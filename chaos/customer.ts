@@ -16,6 +16,11 @@ const METHODS: readonly (readonly [method: string, weight: number])[] = [
   ["answer-lost", 12],
   ["answer-lost-before", 8],
 ];
+/** Where there are refunds. */
+const REFUND_METHODS: typeof METHODS = [
+  ["refund-answer-lost", 6],
+  ["refund-refused", 4],
+];
 const COPIES_AT_ONCE = 4;
 const REJECTIONS_MAX = 3;
 
@@ -23,7 +28,7 @@ const ADD = "mutation ($input: CartItemInput!) { addToCart(input: $input) }";
 const SET = "mutation ($input: UpdateItemInput!) { updateItemQuantity(input: $input) }";
 const REMOVE = "mutation ($productId: Float!) { removeItem(productId: $productId) }";
 const CART = "{ cart { lines { productId quantity } } }";
-const CANCEL = "mutation ($orderId: Float!) { cancelOrder(orderId: $orderId) { __typename } }";
+const CANCEL = "mutation ($orderId: Float!) { cancelOrder(orderId: $orderId) { value } }";
 
 /** The orders that a run still wants. */
 export class Wanted {
@@ -79,7 +84,7 @@ export class Customer {
   }
 
   async shop(): Promise<void> {
-    const { wanted, journal, signal, random, staff } = this.#options;
+    const { wanted, journal, signal, random } = this.#options;
     while (!signal.aborted && wanted.take()) {
       if (this.#rejections >= REJECTIONS_MAX) await this.#comeAsSomebodyElse();
       await this.#fillCart();
@@ -94,7 +99,7 @@ export class Customer {
       const end = await watchOrder(this.#client, journal, purchase, signal);
       this.#rejections = end === "ITEMS_REJECTED" ? this.#rejections + 1 : 0;
       if (end === "ITEMS_REJECTED") await this.#changeMind();
-      if (end === "PAID" && random.chance(0.05)) await staff?.refund(purchase, orderId);
+      if (end === "PAID" && random.chance(0.1)) await this.#askBack(purchase, orderId);
     }
   }
 
@@ -152,8 +157,8 @@ export class Customer {
 
   /** Until there is an answer, with the same key. */
   async #order(): Promise<Purchase> {
-    const { journal, random, signal } = this.#options;
-    const method = weighted(random);
+    const { journal, random, staff, signal } = this.#options;
+    const method = weighted(random, staff ? [...METHODS, ...REFUND_METHODS] : METHODS);
     const purchase = journal.newPurchase(this.#shopper.userId, randomUUID(), method);
     const copies = random.chance(0.1) ? COPIES_AT_ONCE : 1;
     journal.repeats += copies - 1;
@@ -171,6 +176,13 @@ export class Customer {
     if (outcome.kind === "refused") purchase.cancel = "refused";
   }
 
+  // Part of it, all of it, or both at once: together never more than there is.
+  async #askBack(purchase: Purchase, orderId: number): Promise<void> {
+    const { staff, random } = this.#options;
+    const amounts = random.pick([[1], [undefined], [1, undefined], [1, 1]]);
+    await Promise.all(amounts.map((amount) => staff?.refund(purchase, orderId, amount)));
+  }
+
   #ask<T>(query: string, variables: Record<string, unknown> = {}) {
     return attempt<T>(this.#client, this.#options.journal, query, variables);
   }
@@ -181,10 +193,10 @@ interface Line {
   quantity: number;
 }
 
-function weighted(random: Random): string {
-  const total = METHODS.reduce((sum, [, weight]) => sum + weight, 0);
+function weighted(random: Random, methods: typeof METHODS): string {
+  const total = methods.reduce((sum, [, weight]) => sum + weight, 0);
   let left = random.integer(1, total);
-  for (const [method, weight] of METHODS) {
+  for (const [method, weight] of methods) {
     left -= weight;
     if (left <= 0) return method;
   }

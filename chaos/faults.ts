@@ -65,7 +65,7 @@ export class Faults {
         return this.#proxyOf(fault).delay(fault.holdMs, fault.forMs);
       case "cut":
         return this.#proxyOf(fault).cut(fault.forMs);
-      case "drop answers":
+      case "drop":
         return this.#proxyOf(fault).dropAnswers(fault.forMs);
     }
   }

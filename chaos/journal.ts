@@ -26,6 +26,8 @@ export interface Purchase {
   readonly refusals: string[];
   /** Every state that was shown, in the order of the answers. */
   readonly states: string[];
+  /** When the first id was answered. */
+  acknowledgedMs: number | undefined;
   /** When a final state was shown. */
   endMs: number | undefined;
   /** Whether cancelling was asked for, and whether that was acknowledged. */
@@ -35,7 +37,8 @@ export interface Purchase {
 
 export interface Refund {
   readonly key: string;
-  readonly amountMinor: number;
+  /** Undefined for all that is left. */
+  readonly amountMinor: number | undefined;
   /** True once it was acknowledged. */
   isAcknowledged: boolean;
 }
@@ -75,6 +78,7 @@ export class Journal implements Calls {
       orderIds: [],
       refusals: [],
       states: [],
+      acknowledgedMs: undefined,
       endMs: undefined,
       cancel: "no",
       refunds: [],
@@ -86,6 +90,7 @@ export class Journal implements Calls {
   acknowledge(purchase: Purchase, orderId: number): void {
     purchase.orderIds.push(orderId);
     if (purchase.orderIds.length > 1) return;
+    purchase.acknowledgedMs = performance.now();
     this.acknowledged += 1;
     this.#onAcknowledged(this.acknowledged);
   }

@@ -86,10 +86,13 @@ function verdict(checks: readonly Check[], isOutOfTime: boolean, options: Option
   return isOutOfTime ? RESTLESS : 0;
 }
 
-function replayOf({ mode, seed, orders, kills, clients }: Options): string {
-  const which =
-    mode === "storm" ? `--orders ${orders} --kills ${kills} --clients ${clients}` : `--${mode}`;
-  return `Replay: npm run chaos -- --seed ${seed} ${which}`;
+function replayOf({ mode, seed, orders, kills, clients, only, direct }: Options): string {
+  const words = [`npm run chaos -- --seed ${seed}`];
+  if (mode !== "storm") words.push(`--${mode}`);
+  else words.push(`--orders ${orders} --kills ${kills} --clients ${clients}`);
+  if (only !== undefined) words.push(`--only ${only.join(",")}`);
+  if (direct) words.push("--direct");
+  return `Replay: ${words.join(" ")}`;
 }
 
 // Nothing of the run stays behind when it is interrupted.

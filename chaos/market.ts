@@ -35,7 +35,7 @@ export class Range {
   pick(random: Random): number {
     const kind = random.next();
     if (kind < 0.35) return random.pick(this.#hot);
-    return random.pick(kind < 0.9 ? this.#spread : this.#scarce);
+    return random.pick(kind < 0.95 ? this.#spread : this.#scarce);
   }
 }
 

@@ -9,6 +9,7 @@ export const USAGE = `Usage: npm run chaos -- [options]
   --seconds-max T      customers stop after so long (default 1800)
   --rest-seconds T     how long the shop may take to come to rest (default 180)
   --replicas LIST      instances per program (default order=2)
+  --only LIST          only these faults, such as kill:order,pause:order,cut:cart,delay:cart,drop:cart
   --direct             without proxies: programs find each other by discovery, no wire fails
   --verbose            prints the schedule, and each fault as it comes
   --report FILE        writes what was done and found as JSON, too
@@ -35,6 +36,7 @@ export interface Options {
   readonly secondsMax: number;
   readonly restSeconds: number;
   readonly replicas: Readonly<Record<string, number>>;
+  readonly only: readonly string[] | undefined;
   readonly direct: boolean;
   readonly verbose: boolean;
   readonly report: string | undefined;
@@ -65,6 +67,7 @@ export function readOptions(args: string[]): Options {
     secondsMax: whole("seconds-max", 1_800),
     restSeconds: whole("rest-seconds", 180),
     replicas: readReplicas(values.replicas ?? "order=2"),
+    only: values.only?.split(","),
     direct: values.direct ?? false,
     verbose: values.verbose ?? false,
     report: values.report,
@@ -91,6 +94,7 @@ function parse(args: string[]) {
         "seconds-max": text,
         "rest-seconds": text,
         replicas: text,
+        only: text,
         direct: flag,
         verbose: flag,
         report: text,

@@ -88,7 +88,7 @@ export class FaultyProxy {
     const far = connect({ ...address, allowHalfOpen: true, noDelay: true });
     const link = new Link(near, far, this.#faults);
     this.#links.add(link);
-    far.once("close", () => this.#links.delete(link));
+    near.once("close", () => this.#links.delete(link));
   }
 }
 
@@ -112,7 +112,10 @@ class Link {
     });
     for (const socket of [near, far]) {
       socket.on("error", () => this.cut());
-      socket.on("close", () => this.cut());
+      // A socket that was closed in good order has passed its end on.
+      socket.on("close", (hadError) => {
+        if (hadError) this.cut();
+      });
     }
   }
 
@@ -156,5 +159,5 @@ function forward(
   from.on("end", () => {
     if (!isLost()) pass(undefined);
   });
-  from.on("close", () => clearTimeout(timer));
+  to.on("close", () => clearTimeout(timer));
 }

@@ -7,6 +7,7 @@ import { latencies, orphaned, type Storm, undisturbed } from "./storm.ts";
 
 const DIFFERENCES_SHOWN = 20;
 const FAILURES_SHOWN = 12;
+const SLOWEST_SHOWN = 4;
 
 export type Row = readonly [name: string, value: string];
 
@@ -27,9 +28,31 @@ export function stormRows(storm: Storm): Row[] {
     ["seconds", seconds.toFixed(1) + (isOutOfTime ? " (the time was up)" : "")],
     ["orders/s", (acknowledged / seconds).toFixed(1)],
     ["initOrder to final", spread(latencies(purchases))],
+    ["  until acknowledged", spread(acknowledgements(purchases))],
     ["  undisturbed", spread(latencies(undisturbed(storm)))],
     ["  when a kill of order came", spread(latencies(orphaned(storm)))],
+    ["slowest orders", slowest(storm)],
   ];
+}
+
+const acknowledgements = (purchases: readonly Purchase[]): number[] =>
+  purchases.flatMap(({ startMs, acknowledgedMs }) =>
+    acknowledgedMs === undefined ? [] : [acknowledgedMs - startMs],
+  );
+
+function slowest({ journal: { purchases } }: Storm): string {
+  const took = ({ startMs, endMs = Number.POSITIVE_INFINITY }: Purchase) => endMs - startMs;
+  return purchases
+    .filter(({ endMs }) => endMs !== undefined)
+    .toSorted((one, other) => took(other) - took(one))
+    .slice(0, SLOWEST_SHOWN)
+    .map((purchase) => {
+      const { orderIds, startMs, acknowledgedMs = startMs, paymentMethod } = purchase;
+      const acknowledged = Math.round(acknowledgedMs - startMs);
+      const total = Math.round(took(purchase));
+      return `order ${orderIds[0]} by ${paymentMethod}: ${acknowledged} of ${total} ms to be placed`;
+    })
+    .join("; ");
 }
 
 const endOf = ({ orderIds, states, refusals }: Purchase): string =>

@@ -2,7 +2,7 @@
 // far the run is, not to the clock: the same seed makes the same schedule.
 import { Random } from "./random.ts";
 
-export type FaultKind = "kill" | "pause" | "delay" | "cut" | "drop answers";
+export type FaultKind = "kill" | "pause" | "delay" | "cut" | "drop";
 
 export interface Fault {
   /** It comes when this many orders have been acknowledged. */
@@ -25,6 +25,8 @@ export interface Plan {
   readonly replicas: Readonly<Record<string, number>>;
   /** Whether there are proxies, whose wires can fail. */
   readonly hasProxies: boolean;
+  /** Only these faults, each as "<kind>:<target>", such as "kill:order"; all without. */
+  readonly only?: readonly string[] | undefined;
 }
 
 /** Services that are called through a proxy. */
@@ -49,18 +51,21 @@ export function planFaults(plan: Plan): Fault[] {
     ["pause", others, PAUSED],
     ["delay", wire, PROXIED],
     ["cut", wire, PROXIED],
-    ["drop answers", wire, PROXIED],
+    ["drop", wire, PROXIED],
   ];
   return kinds
-    .flatMap(([kind, count, targets]) =>
-      spread(random, targets, count).map((target) => faultOf(random, plan, kind, target)),
-    )
+    .flatMap(([kind, count, all]) => {
+      const { only } = plan;
+      const targets = all.filter((target) => !only || only.includes(`${kind}:${target}`));
+      return spread(random, targets, count).map((target) => faultOf(random, plan, kind, target));
+    })
     .sort((one, other) => one.after - other.after);
 }
 
 /** Each target about equally often, in a random order. */
 function spread(random: Random, targets: readonly string[], count: number): string[] {
   const chosen: string[] = [];
+  if (targets.length === 0) return chosen;
   while (chosen.length < count) chosen.push(...random.shuffled(targets));
   return chosen.slice(0, count);
 }
@@ -89,7 +94,7 @@ function durationMs(random: Random, kind: FaultKind, target: string): number {
       return random.integer(500, 3_000);
     case "cut":
       return random.integer(100, 2_500);
-    case "drop answers":
+    case "drop":
       return random.integer(50, 1_000);
   }
 }
@@ -99,5 +104,6 @@ export function faultText({ after, kind, target, instance, forMs, holdMs }: Faul
   const which = instance === 0 ? target : `${target} (${instance + 1})`;
   const long = forMs === 0 ? "" : ` for ${forMs} ms`;
   const held = holdMs === 0 ? "" : ` by ${holdMs} ms`;
-  return `after ${String(after).padStart(5)} orders: ${kind} ${which}${held}${long}`;
+  const what = kind === "drop" ? "drop the answers of" : kind;
+  return `after ${String(after).padStart(5)} orders: ${what} ${which}${held}${long}`;
 }

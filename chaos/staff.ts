@@ -10,8 +10,9 @@ import type { System } from "./system.ts";
 
 const COMMAND = join(import.meta.dirname, "../scripts/staff.ts");
 const TRIES = 10;
-const REFUND = `mutation ($orderId: Float!, $amountMinor: Float, $key: String!) {
-  refundOrder(orderId: $orderId, amountMinor: $amountMinor, refundKey: $key) { __typename } }`;
+/** Codes of a refund that asking again would not change. */
+const VERDICTS = new Set(["FAILED_PRECONDITION", "INVALID_ARGUMENT", "PERMISSION_DENIED"]);
+const REFUND = "mutation ($input: RefundOrderInput!) { refundOrder(input: $input) { id } }";
 
 export class Staff {
   readonly #client: Client;
@@ -31,21 +32,17 @@ export class Staff {
     return new Staff(client, journal);
   }
 
-  /** Gives one cent or all of it back, with a key, until there is an answer or patience is over. */
-  async refund(purchase: Purchase, orderId: number): Promise<void> {
-    const amountMinor = purchase.refunds.length % 2 === 0 ? 1 : 0;
+  /** Gives so much of an order back, or all that is left, with a key: until there is an answer. */
+  async refund(purchase: Purchase, orderId: number, amountMinor?: number): Promise<void> {
     const refund: Refund = { key: randomUUID(), amountMinor, isAcknowledged: false };
     purchase.refunds.push(refund);
     const rest = patience();
-    for (let tries = 0; tries < TRIES; tries += 1) {
-      const variables = { orderId, amountMinor: amountMinor || null, key: refund.key };
-      const outcome = await attempt(this.#client, this.#journal, REFUND, variables);
-      if (outcome.kind === "done") {
-        refund.isAcknowledged = true;
-        return;
-      }
-      if (outcome.code === "FAILED_PRECONDITION" || outcome.code === "INVALID_ARGUMENT") return;
-      await rest();
+    for (let tries = 0; tries < TRIES && !refund.isAcknowledged; tries += 1) {
+      const input = { orderId, amountMinor, refundKey: refund.key };
+      const outcome = await attempt(this.#client, this.#journal, REFUND, { input });
+      if (outcome.kind === "done") refund.isAcknowledged = true;
+      else if (VERDICTS.has(outcome.code)) return;
+      else await rest();
     }
   }
 }

@@ -1,9 +1,13 @@
-// The program that proves the guarantees, on a small scale, and the proof that it would see what is wrong.
+// The program that proves the guarantees, on a small scale, and the proof that it would see what is
+// wrong.
 import assert from "node:assert/strict";
-import { after, before, describe, it } from "node:test";
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { after, before, describe, it, type TestContext } from "node:test";
 import type pg from "pg";
 import { audit, type Check } from "../chaos/audit.ts";
 import { type Books, booksOf, readBooks } from "../chaos/books.ts";
+import { FaultyProxy } from "../chaos/proxy.ts";
 import { rest } from "../chaos/rest.ts";
 import { sameKey } from "../chaos/same-key.ts";
 import { faultText, type Plan, planFaults } from "../chaos/schedule.ts";
@@ -12,7 +16,7 @@ import { System } from "../chaos/system.ts";
 
 const REST_MS = 60_000;
 const replicas = { order: 2 };
-const plan: Plan = { seed: 7, orders: 150, kills: 3, replicas, hasProxies: true };
+const plan: Plan = { seed: 7, orders: 100, kills: 3, replicas, hasProxies: true };
 
 /** What is wrong, whose books say so, how it came, and what is to be said of it. */
 const CORRUPTIONS: readonly [wrong: string, service: string, sql: string, expected: RegExp][] = [
@@ -65,6 +69,20 @@ const CORRUPTIONS: readonly [wrong: string, service: string, sql: string, expect
     `update payments set state = 'CHARGING'
       where order_id = (select order_id from payments where state = 'CHARGED' limit 1)`,
     /is PAID and was not charged$/,
+  ],
+  [
+    "the provider gave money back that we know nothing of",
+    "payment",
+    `insert into sandbox.refunds (key, refund_key, amount_minor, state, refusal_reason)
+     select key, 'stray', 1, 'REFUNDED', '' from sandbox.ledger where state = 'CHARGED' limit 1`,
+    /^order \d+ .*: \d+ refunded by the order, \d+ by us, \d+ by the provider$/,
+  ],
+  [
+    "a refund was made that nobody asked for",
+    "payment",
+    `insert into refunds (order_id, refund_key, amount_minor, state)
+     select order_id, 'stray', 1, 'REFUNDED' from payments where state = 'CHARGED' limit 1`,
+    /^order \d+ .*: nobody asked for refund stray$/,
   ],
   [
     "a paid order was lost",
@@ -147,6 +165,80 @@ describe("a schedule of faults", () => {
   it("has no faults of wires where there are no proxies", () => {
     const kinds = new Set(planFaults({ ...large, hasProxies: false }).map(({ kind }) => kind));
     assert.deepEqual([...kinds].sort(), ["kill", "pause"]);
+  });
+});
+
+describe("a proxy between services", () => {
+  /** A server that answers each line with itself, what it has heard, and a connection to it. */
+  async function echo(t: TestContext) {
+    const heard: string[] = [];
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      socket.on("error", () => socket.destroy());
+      socket.on("data", (chunk) => {
+        heard.push(chunk.toString());
+        socket.write(chunk);
+      });
+      socket.on("end", () => socket.end());
+    });
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    const { port } = server.address() as AddressInfo;
+    const proxy = await FaultyProxy.listen(1, async () => ({ host: "127.0.0.1", port }));
+    t.after(async () => {
+      await proxy.close();
+      server.close();
+    });
+    const dial = () => {
+      const [host = "", dialled] = proxy.addresses[0]?.split(":") ?? [];
+      const socket = connect(Number(dialled), host);
+      socket.on("error", () => undefined);
+      return socket;
+    };
+    return { proxy, heard, dial };
+  }
+
+  // However: a reset is an end, too.
+  const closed = (socket: Socket) => new Promise((resolve) => socket.once("close", resolve));
+
+  it("passes on what comes, in its order, also when it is late", async (t) => {
+    const { proxy, dial } = await echo(t);
+    const socket = dial();
+    const start = performance.now();
+    const late = proxy.delay(100, 150);
+    for (let line = 0; line < 100; line += 1) socket.write(`${line}\n`);
+    socket.end();
+    const answer = (await socket.toArray()).join("");
+    assert.equal(answer, Array.from({ length: 100 }, (_, line) => `${line}\n`).join(""));
+    assert.ok(performance.now() - start >= 100);
+    await late;
+  });
+
+  it("cuts connections, and refuses new ones for a while", async (t) => {
+    const { proxy, dial } = await echo(t);
+    const socket = dial();
+    socket.write("before");
+    await once(socket, "data");
+    const ended = closed(socket);
+    const cut = proxy.cut(100);
+    await ended;
+    await closed(dial());
+    await cut;
+    const again = dial();
+    again.write("after");
+    assert.equal(String((await once(again, "data"))[0]), "after");
+    again.destroy();
+  });
+
+  it("loses answers of what was done, and then the connection", async (t) => {
+    const { proxy, heard, dial } = await echo(t);
+    const socket = dial();
+    let answer = "";
+    socket.on("data", (chunk) => (answer += chunk));
+    await once(socket, "connect");
+    const dropping = proxy.dropAnswers(100);
+    socket.write("do it");
+    await closed(socket);
+    await dropping;
+    assert.deepEqual([heard, answer], [["do it"], ""]);
   });
 });
 

@@ -19,7 +19,7 @@ test("the README's purchase goes through to PAID", async (t) => {
   const readme = await readFile(new URL("../README.md", import.meta.url), "utf8");
   const section = readme.slice(readme.indexOf("## Buy something"), readme.indexOf("## Test it"));
   const blocks = [...section.matchAll(/```sh\n(.*?)```/gs)].map(([, block]) => block as string);
-  assert.equal(blocks.length, 3);
+  assert.equal(blocks.length, 5);
   const typed = async (block: string): Promise<string> => {
     const commands = block.replaceAll("http://localhost:30000/graphql", shop.url);
     return (await run("bash", ["-euc", commands], { cwd: folder })).stdout;
@@ -30,4 +30,14 @@ test("the README's purchase goes through to PAID", async (t) => {
   assert.match(await typed(blocks[2] as string), /"orderId":1/);
   const [, look = ""] = (blocks[2] as string).split("\n\n");
   await until(async () => /"status":"PAID"/.test(await typed(look)));
+
+  for (const [block, status, quantity] of [
+    [blocks[3], "PAYMENT_FAILED", 2],
+    [blocks[4], "ITEMS_REJECTED", 999],
+  ] as const) {
+    await typed(block as string);
+    const lookAgain = (block as string).split("\n\n").at(-1) as string;
+    const end = new RegExp(`"status":"${status}".*"quantity":${quantity}\\b`, "s");
+    await until(async () => end.test(await typed(lookAgain)));
+  }
 });

@@ -42,7 +42,7 @@ function environmentOf(name: ProgramName, instance: number, shared: Shared): Nod
   const env: NodeJS.ProcessEnv = {
     NODE_COMPILE_CACHE: join(options.dataDir, "cache"),
     SHOP_CURRENCY: "EUR",
-    PIATA_VERSION: process.env["npm_package_version"] ?? "",
+    PIATA_VERSION: process.env.npm_package_version ?? "",
     [`${prefix}_HOST`]: "127.0.0.1",
     [`${prefix}_PORT`]: "0",
     [`${prefix}_HTTP_PORT`]: "0",

@@ -14,15 +14,9 @@ const USAGE = "npm run staff -- E-MAIL [--customer] [--data DIR | --access HOST:
 const root = join(import.meta.dirname, "..");
 
 async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      customer: { type: "boolean", default: false },
-      data: { type: "string", default: join(root, ".data") },
-      access: { type: "string" },
-    },
-  });
+  const { values, positionals } = readArguments();
   const [email] = positionals;
+  if (values.help) return console.log(`Usage: ${USAGE}`);
   if (email === undefined || positionals.length > 1) throw new Error(`Usage: ${USAGE}`);
   const target = values.access ?? (await accessAddress(values.data));
   const channel = new Channel({ service: "access", target, caller: "staff-command" });
@@ -30,15 +24,32 @@ async function main(): Promise<void> {
     const role = values.customer ? Role.CUSTOMER : Role.STAFF;
     const context = ownContext(TIMEOUT_MS);
     await channel.client(UserServiceService).setUserRole({ context, email, role }, context);
-    console.log(`${email} is ${Role[role].toLowerCase()} from their next sign-in on.`);
+    const what = values.customer ? "a customer" : "staff";
+    console.log(`${email} is ${what} from their next sign-in or refresh on.`);
   } finally {
     channel.close();
   }
 }
 
+function readArguments() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        customer: { type: "boolean", default: false },
+        data: { type: "string", default: join(root, ".data") },
+        access: { type: "string" },
+        help: { type: "boolean", default: false },
+      },
+    });
+  } catch {
+    throw new Error(`Usage: ${USAGE}`);
+  }
+}
+
 async function accessAddress(dataDir: string): Promise<string> {
   const text = await readFile(join(dataDir, "run.json"), "utf8").catch(() => {
-    throw new Error(`No shop is running on ${dataDir}; start it with npm start.`);
+    throw new Error(`No shop is running on ${dataDir}; start it, or name its folder with --data.`);
   });
   const { processes } = JSON.parse(text) as { processes: { name: string; address: string }[] };
   const found = processes.find(({ name }) => name === "access");

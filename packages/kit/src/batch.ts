@@ -1,4 +1,6 @@
-/** The two ends of a batched RPC: each item has its own identity, its own check and its own answer. */
+/**
+ * The two ends of a batched RPC: each item has its own identity, its own check and its own answer.
+ */
 import type { ItemContext } from "@piata/contracts/item";
 import type { Status } from "@piata/contracts/rpc/status";
 import { coalesce } from "./coalesce.js";

@@ -1,16 +1,19 @@
 /**
  * The coalescer: callers ask for one thing, the far side is asked for many at once.
  *
- * What is asked for in one turn of the event loop goes out as one batch; while `maxInFlight` batches are
- * out, what comes waits, so that batches grow exactly when the far side is busy. The same piece of code
- * stands in front of every hot RPC and of the statements of every store.
+ * What is asked for in one turn of the event loop goes out as one batch; while `maxInFlight`
+ * batches are out, what comes waits, so that batches grow exactly when the far side is busy. The
+ * same piece of code stands in front of every hot RPC, and of the statements that one process alone
+ * would otherwise send one by one (orders, payments).
  */
 import { Failure, internal, resourceExhausted } from "./errors.js";
 
 export interface CoalesceOptions<Item, Answer> {
   /** What is gathered, for messages and metrics. */
   name: string;
-  /** Settles a whole batch: one answer or Failure for each item, in order. What it throws, all get. */
+  /**
+   * Settles a whole batch: one answer or Failure for each item, in order. What it throws, all get.
+   */
   send(items: Item[]): Promise<(Answer | Failure)[]>;
   /** Items of one batch with equal keys are sent once and share the answer. Only for reads. */
   key?(item: Item): string | number;
@@ -77,9 +80,7 @@ export function coalesce<Item, Answer>(
   return (item) =>
     new Promise<Answer>((resolve, reject) => {
       if (waiting.length >= maxWaiting) {
-        reject(
-          resourceExhausted("QUEUE_FULL", `Too many are waiting for ${name}; try again soon.`),
-        );
+        reject(resourceExhausted("QUEUE_FULL", "Too much is waiting already; try again soon."));
         return;
       }
       waiting.push({ item, resolve, reject });

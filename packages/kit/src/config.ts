@@ -1,7 +1,7 @@
 /**
- * Configuration: each program's settings are one table of environment variables, read once at the start.
- * All faults are reported together, by name and never by value. docs/configuration.md is made from the
- * same tables.
+ * Configuration: each program's settings are one table of environment variables, read once at the
+ * start. All faults are reported together, by name and never by value. docs/configuration.md is
+ * made from the same tables.
  */
 import { inspect } from "node:util";
 import * as z from "zod";

@@ -1,4 +1,4 @@
-/** Whom a piece of work is for, and until when: handed from the edge down to the last call. */
+/** Whom a piece of work is for, and until when its caller waits for it. */
 import { randomBytes } from "node:crypto";
 import { type ItemContext, Role } from "@piata/contracts/item";
 import { permissionDenied, unauthenticated } from "./errors.js";

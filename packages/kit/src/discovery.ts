@@ -1,8 +1,10 @@
 /**
- * The two sides of service discovery that live in every program: keeping oneself listed, and finding others.
+ * The two sides of service discovery that live in every program: keeping oneself listed, and
+ * finding others.
  *
- * Discovery instances know nothing of each other. A program heartbeats to every one of them and watches all
- * of them; what it sees is the union of their lists, and while none answers it goes on with what it last saw.
+ * Discovery instances know nothing of each other. A program heartbeats to every one of them and
+ * watches all of them; what it sees is the union of their lists, and while none answers it goes on
+ * with what it last saw.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { DiscoveryServiceService, type Instance } from "@piata/contracts/discovery";

@@ -1,11 +1,11 @@
 /**
  * Errors that cross gRPC and come out as themselves.
  *
- * A `Failure` is an answer: a code from a closed list says what the caller should do, a reason from an
- * open, documented list (docs/errors.md) says what happened, the message says it in words. It travels
- * as google.rpc.Status with one google.rpc.ErrorInfo (AIP-193), as the error of a whole call or as the
- * failure of one item of a batch. Anything else that is thrown is a bug: INTERNAL outside, a log line
- * with its stack inside.
+ * A `Failure` is an answer: a code from a closed list says what the caller should do, a reason from
+ * an open, documented list (docs/errors.md) says what happened, the message says it in words. It
+ * travels as google.rpc.Status with one google.rpc.ErrorInfo (AIP-193), as the error of a whole
+ * call or as the failure of one item of a batch. Anything else that is thrown is a bug: INTERNAL
+ * outside, a log line with its stack inside.
  */
 
 import { Metadata, type ServiceError, status } from "@grpc/grpc-js";

@@ -1,4 +1,6 @@
-/** One JSON object per line on stdout. What a customer typed, tokens and secrets are never logged. */
+/**
+ * One JSON object per line on stdout. What a customer typed, tokens and secrets are never logged.
+ */
 import { type DestinationStream, type Logger, pino } from "pino";
 
 export type Log = Logger;

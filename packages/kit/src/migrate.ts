@@ -1,4 +1,7 @@
-/** Brings a database to the newest schema: plain SQL files, run once each, in the order of their names. */
+/**
+ * Brings a database to the newest schema: plain SQL files, run once each, in the order of their
+ * names.
+ */
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import pg from "pg";
@@ -21,7 +24,8 @@ const LOCK = 7_426_801;
 export async function migrate(url: Secret, folder: URL): Promise<void> {
   const migrations = await readMigrations(folder);
   const client = new pg.Client({ connectionString: url.reveal(), application_name: "migrate" });
-  // The statement under way is told of a broken connection; without a listener the process would end.
+  // The statement under way is told of a broken connection; without a listener the process would
+  // end.
   client.on("error", () => undefined);
   await client.connect();
   try {

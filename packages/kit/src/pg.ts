@@ -96,7 +96,8 @@ export class Database implements Queries {
       return (await client.query({ ...sql, values })).rows as Row[];
     };
     try {
-      // On a pipelined connection BEGIN costs no round trip: the first statement goes out behind it.
+      // On a pipelined connection BEGIN costs no round trip: the first statement goes out behind
+      // it.
       const begun = client.query("begin");
       const [result] = await Promise.all([(async () => work({ rows }))(), begun]);
       over = true;

@@ -7,7 +7,10 @@ export interface InstanceSource {
   subscribe(service: string, listener: (instances: { address: string }[]) => void): () => void;
 }
 
-/** The channel option that carries the source to the resolver; grpc-js' registry of schemes is global. */
+/**
+ * The channel option that carries the source to the resolver; grpc-js' registry of schemes is
+ * global.
+ */
 export const SOURCE_OPTION = "piata.instance_source";
 
 let schemeRegistered = false;

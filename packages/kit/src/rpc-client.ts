@@ -1,4 +1,6 @@
-/** Calls to other services: one channel per target, plain functions per method, errors as Failures. */
+/**
+ * Calls to other services: one channel per target, plain functions per method, errors as Failures.
+ */
 import {
   type ChannelOptions,
   Client,
@@ -21,8 +23,8 @@ export type Unary<Request, Response> = (
 ) => Promise<Response>;
 
 /**
- * Messages as they come, until the far side ends the stream, the caller breaks off or `signal` aborts.
- * Throws Failures.
+ * Messages as they come, until the far side ends the stream, the caller breaks off or `signal`
+ * aborts. Throws Failures.
  */
 export type ServerStream<Request, Response> = (
   request: Request,

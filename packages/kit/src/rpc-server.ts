@@ -1,4 +1,7 @@
-/** A NestJS gRPC server as every service runs it: one codec, health, one log line per call, Failures. */
+/**
+ * A NestJS gRPC server as every service runs it: one codec, health, one log line per call,
+ * Failures.
+ */
 import "reflect-metadata";
 import {
   Server,
@@ -81,7 +84,9 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
 
 type StreamHandler = (...call: unknown[]) => Promise<Observable<unknown>>;
 
-/** Nest's gRPC transport with the codecs of the generated definitions and the port it really has. */
+/**
+ * Nest's gRPC transport with the codecs of the generated definitions and the port it really has.
+ */
 class PiataServer extends ServerGrpc {
   port = 0;
   readonly #options: RpcServerOptions;
@@ -120,7 +125,8 @@ class PiataServer extends ServerGrpc {
     return server;
   }
 
-  // Nest leaves a method without a handler out in silence; here it is found when the program starts.
+  // Nest leaves a method without a handler out in silence; here it is found when the program
+  // starts.
   override getMessageHandler(
     ...[service, method, streaming, native]: Parameters<ServerGrpc["getMessageHandler"]>
   ): ReturnType<ServerGrpc["getMessageHandler"]> {
@@ -154,7 +160,10 @@ function inProtoCase(methods: object): object {
   return Object.fromEntries(cased);
 }
 
-/** The handlers that a service definition asks for; a controller `implements` it, so none is forgotten. */
+/**
+ * The handlers that a service definition asks for; a controller `implements` it, so none is
+ * forgotten.
+ */
 export type Handlers<Definition> = {
   [Name in keyof Definition]: Definition[Name] extends {
     requestSerialize: (value: infer Request) => Buffer;

@@ -14,7 +14,7 @@ import { DiscoveryWatcher, Registration } from "./discovery.js";
 import { type Log, openLog } from "./log.js";
 import { Metrics } from "./metrics.js";
 import { Channel } from "./rpc-client.js";
-import { startRpcServer } from "./rpc-server.js";
+import { type RpcServer, startRpcServer } from "./rpc-server.js";
 
 /** sysexits.h: the configuration is wrong, so starting again would not help. */
 const EX_CONFIG = 78;
@@ -32,13 +32,6 @@ export interface Serving {
   providers: Provider[];
 }
 
-/** A program's own server, when it is not a gRPC one. */
-export interface OwnServer {
-  port: number;
-  drain(): void;
-  close(timeoutMs: number): Promise<void>;
-}
-
 /** What a program is given to start with. */
 export interface Program<S extends Settings> {
   config: ConfigOf<S>;
@@ -51,13 +44,13 @@ export interface Program<S extends Settings> {
 }
 
 /**
- * Runs a program until SIGTERM or SIGINT, or until the launcher that started it is gone. Exits with 78
- * and a list of faults when the configuration is wrong.
+ * Runs a program until SIGTERM or SIGINT, or until the launcher that started it is gone. Exits with
+ * 78 and a list of faults when the configuration is wrong.
  */
 export async function run<S extends Settings & Common>(
   name: string,
   settings: S,
-  start: (program: Program<S>) => Promise<Serving | OwnServer>,
+  start: (program: Program<S>) => Promise<Serving | RpcServer>,
 ): Promise<void> {
   const stops: (() => Promise<void> | void)[] = [];
   try {
@@ -93,7 +86,7 @@ interface Launch<S extends Settings> {
 
 async function launch<S extends Settings & Common>(
   { name, config, common, log, stops }: Launch<S>,
-  start: (program: Program<S>) => Promise<Serving | OwnServer>,
+  start: (program: Program<S>) => Promise<Serving | RpcServer>,
 ): Promise<Running> {
   const metrics = new Metrics(name);
   const { host, port, httpPort, discoveryAddresses } = common;

@@ -1,4 +1,6 @@
-/** For tests: a gRPC server whose handlers the test writes, and channels to it over a real socket. */
+/**
+ * For tests: a gRPC server whose handlers the test writes, and channels to it over a real socket.
+ */
 import { Controller, Inject, type Type } from "@nestjs/common";
 import { GrpcMethod } from "@nestjs/microservices";
 import * as discovery from "@piata/contracts/discovery";

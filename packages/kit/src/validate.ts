@@ -50,7 +50,7 @@ export function checkedPage(pageSize: number, token: string): { limit: number; f
   const from = token === "" ? 0 : Number(Buffer.from(token, "base64url").toString());
   const handedOut = token === "" || pageToken(from) === token;
   if (!handedOut || !Number.isInteger(from) || from < 0 || from > ID_MAX) {
-    throw invalidArgument("PAGE_INVALID", "The page token is not one that was handed out.", {
+    throw invalidArgument("PAGE_INVALID", "page_token must be one that was handed out.", {
       field: "page_token",
     });
   }

@@ -1,7 +1,7 @@
 /**
- * Works through rows that are due. The rows are the queue: `claim` takes due ones under a lease, so that
- * any number of instances share them without a leader, and a row whose worker died is due again when its
- * lease runs out.
+ * Works through rows that are due. The rows are the queue: `claim` takes due ones under a lease, so
+ * that any number of instances share them without a leader, and a row whose worker died is due
+ * again when its lease runs out.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import type { Log } from "./log.js";
@@ -11,7 +11,10 @@ export interface WorkerOptions<Job> {
   log: Log;
   /** Takes at most `limit` due jobs, so that no other worker takes them while the lease lasts. */
   claim(limit: number): Promise<Job[]>;
-  /** Takes a job as far as it goes. What it throws is logged; the lease decides when it is tried again. */
+  /**
+   * Takes a job as far as it goes. What it throws is logged; the lease decides when it is tried
+   * again.
+   */
   work(job: Job): Promise<void>;
   /** Jobs worked on at once. */
   jobsMax?: number;

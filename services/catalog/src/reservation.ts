@@ -4,8 +4,8 @@ import { invalidArgument } from "@piata/kit/errors";
 import { checkedId } from "@piata/kit/validate";
 
 const LINES_MAX = 100;
-// The dearest order there can be costs less than 2^53: a total that no one can read exactly would fail
-// every order of its batch.
+// The dearest order there can be costs less than 2^53: a total that no one can read exactly would
+// fail every order of its batch.
 const QUANTITY_MAX = 40_000;
 
 /** What an order asks for. */
@@ -52,8 +52,8 @@ export function checkedWanted(wanted: Wanted): Wanted {
 }
 
 /**
- * Decides orders in the order given, each wholly or not at all: what one takes is gone for the next, and
- * what one is refused is still there for the next.
+ * Decides orders in the order given, each wholly or not at all: what one takes is gone for the
+ * next, and what one is refused is still there for the next.
  */
 export function decide(orders: Wanted[], stock: Stock[]): ReservationRow[] {
   const left = new Map(stock.map((row) => [row.productId, { ...row }]));

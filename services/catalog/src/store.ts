@@ -87,8 +87,8 @@ export class CatalogStore {
   }
 
   /**
-   * Holds the units of each order, all or none of an order's. One row per order decides: an order that
-   * has one keeps its verdict. Answers by order id.
+   * Holds the units of each order, all or none of an order's. One row per order decides: an order
+   * that has one keeps its verdict. Answers by order id.
    */
   async reserve(wanted: Wanted[]): Promise<Map<number, ReservationRow>> {
     // Of an order that is in the batch twice, the first one counts.
@@ -123,7 +123,10 @@ export class CatalogStore {
     });
   }
 
-  /** Moves each order's hold to its end, if it holds something. Answers with the rows there are then. */
+  /**
+   * Moves each order's hold to its end, if it holds something. Answers with the rows there are
+   * then.
+   */
   async settle(orderIds: number[], to: "SOLD" | "RELEASED"): Promise<Map<number, ReservationRow>> {
     const ids = [...new Set(orderIds)].sort((a, b) => a - b);
     for (;;) {
@@ -142,8 +145,8 @@ export class CatalogStore {
   }
 }
 
-// Like Reserve it locks stock first and reservations then, each in id order, so that no two batches wait
-// for each other.
+// Like Reserve it locks stock first and reservations then, each in id order, so that no two batches
+// wait for each other.
 async function settleOnce(tx: Queries, ids: number[], to: "SOLD" | "RELEASED") {
   const held = [...(await reservations(tx, ids)).values()].filter((row) => row.state === "HELD");
   if (held.length > 0) {

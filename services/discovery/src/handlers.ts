@@ -6,7 +6,7 @@ import type { Handlers } from "@piata/kit/rpc-server";
 import { Observable } from "rxjs";
 import { Registry } from "./registry.js";
 
-// A watcher that hears nothing for longer knows that its connection is gone.
+// Keeps a quiet stream from looking idle to whatever is in between.
 const REPEAT_MS = 5_000;
 
 @Controller()

@@ -1,9 +1,10 @@
 /**
- * Who is running where: leases in memory, and nothing else. An instance is listed as long as it keeps
- * saying so. A registry that has just started has not heard from everyone yet and says that, too.
+ * Who is running where: leases in memory, and nothing else. An instance is listed as long as it
+ * keeps saying so. A registry that has just started has not heard from everyone yet and says that,
+ * too.
  */
 import type { Instance } from "@piata/contracts/discovery";
-import { invalidArgument } from "@piata/kit/errors";
+import { invalidArgument, resourceExhausted } from "@piata/kit/errors";
 
 const INSTANCES_MAX = 10_000;
 const ADDRESS = /^[^\s/]{1,255}:\d{1,5}$/;
@@ -15,8 +16,8 @@ interface Lease {
 }
 
 /**
- * Everyone who is listed. An unsettled list adds to what its reader knew and takes nothing away but what
- * withdrew.
+ * Everyone who is listed. An unsettled list adds to what its reader knew and takes nothing away but
+ * what withdrew.
  */
 export interface Listing {
   instances: Instance[];
@@ -41,7 +42,7 @@ export class Registry {
     this.#settledMs = now() + leaseMs;
   }
 
-  /** Lists an instance for the lease's time. Throws INVALID_ARGUMENT / INSTANCE_INVALID. */
+  /** Lists an instance for the lease's time. Throws INVALID_ARGUMENT / INSTANCE_INVALID; RESOURCE_EXHAUSTED / TOO_MANY_INSTANCES. */
   heartbeat(instance: Instance | undefined): void {
     if (!instance || !wellFormed(instance)) {
       throw invalidArgument("INSTANCE_INVALID", "An instance has an id, a service and host:port.", {
@@ -50,7 +51,7 @@ export class Registry {
     }
     const known = this.#leases.get(instance.id);
     if (!known && this.#leases.size >= INSTANCES_MAX) {
-      throw invalidArgument("INSTANCE_INVALID", `At most ${INSTANCES_MAX} instances are listed.`);
+      throw resourceExhausted("TOO_MANY_INSTANCES", `At most ${INSTANCES_MAX} are listed.`);
     }
     this.#leases.set(instance.id, { instance, endsMs: this.#now() + this.leaseMs });
     if (!known || known.instance.address !== instance.address) this.#tell();

@@ -10,6 +10,7 @@ import { units } from "@piata/kit/money";
 import type { Channel } from "@piata/kit/rpc-client";
 import { checkedId } from "@piata/kit/validate";
 import { type Catalog, toGraphql, toMoney } from "./catalog.js";
+import { naming } from "./errors.js";
 import type { GraphqlContext } from "./request.js";
 
 interface CartParent {
@@ -57,7 +58,8 @@ export function cart(channel: Channel, catalog: Catalog, metrics: Metrics) {
       ) => {
         const productId = checkedId(input.productId, "productId");
         const caller = await context.signedIn();
-        await changeCart(caller, { set: { productId, quantity: input.newQuantity } });
+        const set = { productId, quantity: input.newQuantity };
+        await naming({ quantity: "newQuantity" }, changeCart(caller, { set }));
         return "The quantity is changed.";
       },
       removeItem: async (

@@ -8,7 +8,8 @@ import type { Metrics } from "@piata/kit/metrics";
 import { units } from "@piata/kit/money";
 import type { Channel } from "@piata/kit/rpc-client";
 import { checkedId } from "@piata/kit/validate";
-import { type PageArguments, pageRequest } from "./page.js";
+import { naming } from "./errors.js";
+import { PAGE_FIELDS, type PageArguments, pageRequest } from "./page.js";
 import type { GraphqlContext } from "./request.js";
 
 /** What other resolvers need of the catalog. */
@@ -59,14 +60,13 @@ export function catalog(channel: Channel, metrics: Metrics) {
       product: async (_: unknown, { id }: { id: number }, { anyone }: GraphqlContext) =>
         toGraphql(await product(anyone, checkedId(id, "id"))),
       products: async (_: unknown, page: ProductsArguments, { anyone }: GraphqlContext) => {
-        const { products, nextPageToken } = await rpc.listProducts(
-          {
-            context: anyone,
-            categoryId: page.categoryId == null ? 0 : checkedId(page.categoryId, "categoryId"),
-            ...pageRequest(page),
-          },
-          anyone,
-        );
+        const request = {
+          context: anyone,
+          categoryId: page.categoryId == null ? 0 : checkedId(page.categoryId, "categoryId"),
+          ...pageRequest(page),
+        };
+        const listed = await naming(PAGE_FIELDS, rpc.listProducts(request, anyone));
+        const { products, nextPageToken } = listed;
         return { items: products.map(toGraphql), nextCursor: nextPageToken || null };
       },
     },

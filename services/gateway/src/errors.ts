@@ -1,4 +1,7 @@
-/** What a client sees of an error: extensions { code, reason, traceId, metadata }, and never a stack. */
+/**
+ * What a client sees of an error: extensions { code, reason, traceId, metadata }, and never a
+ * stack.
+ */
 import { Failure, internal, invalidArgument } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
 import { GraphQLError } from "graphql";
@@ -8,6 +11,25 @@ export interface ErrorAnswer {
   path?: readonly (string | number)[];
   locations?: readonly { line: number; column: number }[];
   extensions: { code: string; reason: string; traceId: string; metadata?: Record<string, string> };
+}
+
+/**
+ * A call whose failures name fields as the service does, named as the client sent them:
+ * `{ quantity: "newQuantity" }`.
+ */
+export async function naming<Answer>(
+  names: Readonly<Record<string, string>>,
+  call: Promise<Answer>,
+): Promise<Answer> {
+  try {
+    return await call;
+  } catch (error) {
+    const field = error instanceof Failure ? error.metadata.field : undefined;
+    const name = field === undefined ? undefined : names[field];
+    if (!(error instanceof Failure) || field === undefined || name === undefined) throw error;
+    const { code, reason, message, metadata } = error;
+    throw new Failure(code, reason, message.replace(field, name), { ...metadata, field: name });
+  }
 }
 
 /** An error as either of the two GraphQL engines reports it: the interpreter and the compiler. */

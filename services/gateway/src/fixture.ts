@@ -1,4 +1,7 @@
-/** What the tests share: the gateway with every service that it needs behind it, each a real process. */
+/**
+ * What the tests share: the gateway with every service that it needs behind it, each a real
+ * process.
+ */
 import assert from "node:assert/strict";
 import { generateKeyPairSync, randomBytes, randomUUID } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";

@@ -6,7 +6,8 @@ import type { Metrics } from "@piata/kit/metrics";
 import type { Channel } from "@piata/kit/rpc-client";
 import { checkedId } from "@piata/kit/validate";
 import { toMoney } from "./catalog.js";
-import { type PageArguments, pageRequest } from "./page.js";
+import { naming } from "./errors.js";
+import { PAGE_FIELDS, type PageArguments, pageRequest } from "./page.js";
 import type { GraphqlContext } from "./request.js";
 
 interface RefundArguments {
@@ -38,12 +39,14 @@ export function order(channel: Channel, metrics: Metrics) {
       setAsideOrders: async (_: unknown, page: PageArguments, context: GraphqlContext) => {
         const asked = pageRequest(page);
         const caller = await context.signedIn();
-        return toPage(await rpc.listSetAsideOrders({ ...asked, context: caller }, caller));
+        const request = { ...asked, context: caller };
+        return toPage(await naming(PAGE_FIELDS, rpc.listSetAsideOrders(request, caller)));
       },
       orders: async (_: unknown, page: PageArguments, context: GraphqlContext) => {
         const asked = pageRequest(page);
         const caller = await context.signedIn();
-        return toPage(await rpc.listOrders({ ...asked, context: caller }, caller));
+        const request = { ...asked, context: caller };
+        return toPage(await naming(PAGE_FIELDS, rpc.listOrders(request, caller)));
       },
     },
     Mutation: {
@@ -56,10 +59,9 @@ export function order(channel: Channel, metrics: Metrics) {
             { field: "expectedTotalMinor" },
           );
         }
-        const header = context.request.headers["idempotency-key"];
         const item = {
           paymentMethod: paymentMethod ?? "",
-          idempotencyKey: wish.idempotencyKey ?? (typeof header === "string" ? header : ""),
+          idempotencyKey: keyOf(wish, context),
           expectedTotalMinor: expectedTotalMinor ?? undefined,
         };
         const { orderId } = await placeOrder(await context.signedIn(), item);
@@ -94,6 +96,18 @@ export function order(channel: Channel, metrics: Metrics) {
     },
   };
   return { resolvers };
+}
+
+/** The argument, or else the header; a client that sends an empty key believes itself safe. */
+function keyOf({ idempotencyKey }: InitOrderArguments, { request }: GraphqlContext): string {
+  const key = idempotencyKey ?? request.headers["idempotency-key"];
+  if (key === undefined) return "";
+  if (typeof key === "string" && key !== "") return key;
+  throw invalidArgument(
+    "IDEMPOTENCY_KEY_INVALID",
+    "idempotencyKey must have 1 to 100 visible ASCII characters; leave it out for none.",
+    { field: "idempotencyKey" },
+  );
 }
 
 const toStatus = ({ state, reason }: Order) => ({

@@ -1,6 +1,9 @@
 /** Pages of GraphQL lists, as the services page them. */
 import { invalidArgument } from "@piata/kit/errors";
 
+/** How the services name what a client pages with. */
+export const PAGE_FIELDS = { page_size: "first", page_token: "after" };
+
 export interface PageArguments {
   first: number | null;
   after: string | null;

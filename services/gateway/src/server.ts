@@ -1,4 +1,7 @@
-/** The HTTP side: /graphql by POST of application/json, queries by GET too, and nothing a form could send. */
+/**
+ * The HTTP side: /graphql by POST of application/json, queries by GET too, and nothing a form could
+ * send.
+ */
 import cookie from "@fastify/cookie";
 import files from "@fastify/static";
 import { type Failure, invalidArgument } from "@piata/kit/errors";

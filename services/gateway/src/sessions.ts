@@ -1,6 +1,6 @@
 /**
- * Who a token speaks for. The access service is asked once per token, not once per request; the answer is kept
- * while the stream of ended sessions is alive, and not believed for a moment longer.
+ * Who a token speaks for. The access service is asked once per token, not once per request; the
+ * answer is kept while the stream of ended sessions is alive, and not believed for a moment longer.
  */
 
 import { setTimeout as pause } from "node:timers/promises";

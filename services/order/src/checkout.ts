@@ -1,7 +1,7 @@
 /**
- * The saga: from the state an order is in, the one step that takes it on. Each step asks a participant, whose
- * verdict is durable there first, and then moves the order; what it asked for before a crash it asks again.
- * docs/checkout.md has the crash points.
+ * The saga: from the state an order is in, the one step that takes it on. Each step asks a
+ * participant, whose verdict is durable there first, and then moves the order; what it asked for
+ * before a crash it asks again. docs/checkout.md has the crash points.
  */
 import { CheckoutState } from "@piata/contracts/cart";
 import { type Reservation, ReservationState } from "@piata/contracts/catalog";
@@ -14,8 +14,8 @@ import { orderLines, type Participants } from "./participants.js";
 /** The part of the store that the saga needs. */
 export interface Orders {
   /**
-   * Writes a move, and answers with the order as it stands then; undefined when it was no longer in the
-   * state it was to move from.
+   * Writes a move, and answers with the order as it stands then; undefined when it was no longer in
+   * the state it was to move from.
    */
   advance(move: Move): Promise<Order | undefined>;
   /** Puts an order off, so that any worker takes it up again after `delayMs`. */
@@ -58,8 +58,8 @@ export class Checkout {
   }
 
   /**
-   * Takes an order as far as it goes. It ends, is put off or set aside, or belongs to another worker by
-   * now.
+   * Takes an order as far as it goes. It ends, is put off or set aside, or belongs to another
+   * worker by now.
    */
   async run(order: Order): Promise<void> {
     const { orders } = this.#options;
@@ -76,8 +76,8 @@ export class Checkout {
     }
   }
 
-  // No order waits behind a stuck one: it is put off for longer and longer, and a step that fails again and
-  // again without hope is set aside, where people see it.
+  // No order waits behind a stuck one: it is put off for longer and longer, and a step that fails
+  // again and again without hope is set aside, where people see it.
   async #failed(order: Order, error: unknown): Promise<void> {
     const { orders, log, random } = this.#options;
     const { id: orderId, traceId, tries } = order;
@@ -112,17 +112,17 @@ export class Checkout {
     }
   }
 
-  // Nobody was told of an intent. If its cart was taken it goes on; if not it ends, for the customer may have
-  // changed the cart since.
+  // Nobody was told of an intent. If its cart was taken it goes on; if not it ends, for the
+  // customer may have changed the cart since.
   async #resolveIntent(order: Order): Promise<Move> {
     const { state, lines } = await this.#options.participants.taken(order);
     if (state === CheckoutState.TAKEN) return move(order, "CREATED", { lines: orderLines(lines) });
     return move(order, "ABANDONED");
   }
 
-  // Only now: whoever placed the order may be late, not dead, and take the cart in this moment. Its order
-  // goes on if it wrote CREATED first, and a cart that was put back then would be bought twice. The mark
-  // that stays keeps a take that is later still from taking anything.
+  // Only now: whoever placed the order may be late, not dead, and take the cart in this moment. Its
+  // order goes on if it wrote CREATED first, and a cart that was put back then would be bought
+  // twice. The mark that stays keeps a take that is later still from taking anything.
   async #giveBack(order: Order): Promise<Move> {
     await this.#options.participants.restore(order);
     return settle(order);
@@ -141,8 +141,8 @@ export class Checkout {
     return move(order, "ITEMS_REJECTED", { reason: refusalReason });
   }
 
-  // Lines that the catalog refuses to look at (a cart grows past its limits when orders are put back into
-  // it) would be refused for ever: that is a verdict, too.
+  // Lines that the catalog refuses to look at (a cart grows past its limits when orders are put
+  // back into it) would be refused for ever: that is a verdict, too.
   async #reservation(order: Order): Promise<Reservation> {
     const { participants } = this.#options;
     try {

@@ -248,7 +248,9 @@ function callsOf(channelTo: (name: Name) => Channel) {
       ]);
       return true;
     },
-    /** Everything that a participant may be asked, late and again; answers where each one stands. */
+    /**
+     * Everything that a participant may be asked, late and again; answers where each one stands.
+     */
     late: async ({ userId, orderId, productId, paymentMethod = "" }: Purchase) => {
       const items = [{ ...as(userId), orderId }];
       const reserve = { ...as(userId), orderId, lines: [{ productId, quantity: 1 }] };

@@ -37,7 +37,9 @@ const ENDED = { state: CheckoutState.ENDED, lines: [] };
 const EMPTY = { state: CheckoutState.EMPTY, lines: [] };
 const answer = (state: PaymentState, declineReason = ""): Payment => ({ state, declineReason });
 
-/** Cart, catalog and payment of one user's orders: one entry per order id that only moves forward. */
+/**
+ * Cart, catalog and payment of one user's orders: one entry per order id that only moves forward.
+ */
 export class Neighbours implements Participants {
   /** What was asked, in order: "reserve", and what the test adds. */
   readonly calls: string[] = [];
@@ -48,7 +50,9 @@ export class Neighbours implements Participants {
   /** What the provider would say. */
   verdict: Payment = answer(PaymentState.CHARGED);
   readonly payments = new Map<number, Payment>();
-  /** Told before a call takes effect and after it did; what it throws or waits for, the caller does. */
+  /**
+   * Told before a call takes effect and after it did; what it throws or waits for, the caller does.
+   */
   interfere: (call: Call, when: "before" | "after") => Promise<void> | void = () => undefined;
 
   cartOf(_: Context): Promise<Cart> {

@@ -6,8 +6,8 @@
  *     |           `-------------------> ITEMS_REJECTED
  *     `--> ABANDONED
  *
- * An INTENT is an order whose cart may not have been taken yet; nobody was told of it, nor ever is of an
- * ABANDONED one. A failed order shows its state only when its stock and its cart are back.
+ * An INTENT is an order whose cart may not have been taken yet; nobody was told of it, nor ever is
+ * of an ABANDONED one. A failed order shows its state only when its stock and its cart are back.
  */
 import type { OrderLine } from "@piata/contracts/order";
 

@@ -1,4 +1,7 @@
-/** What an order asks of its neighbours; every call is keyed by the order id and harmless when repeated. */
+/**
+ * What an order asks of its neighbours; every call is keyed by the order id and harmless when
+ * repeated.
+ */
 import type { BatchTakeResponse_Result } from "@piata/contracts/cart";
 import { type Cart, CartServiceService, type Line } from "@piata/contracts/cart";
 import { CatalogServiceService, type Reservation } from "@piata/contracts/catalog";
@@ -32,7 +35,8 @@ export interface Channels {
   payment: Channel;
 }
 
-// Less than a lease, so that a worker hears of a lost call while the order is still its own.
+// Less than the usual lease, so that a worker hears of a lost call while the order is still its own; one
+// that does not is late, which harms nothing.
 const CALL_MS = 3_000;
 
 const contextOf = (order: Order): Context => ownContext(CALL_MS, order.userId, order.traceId);

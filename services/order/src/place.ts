@@ -1,6 +1,7 @@
 /**
- * Placing an order: the cart's lines become an order's, once. The order is written as an intent before the
- * cart is touched, so that a crash at any line leaves either a cart or an order, and never neither.
+ * Placing an order: the cart's lines become an order's, once. The order is written as an intent
+ * before the cart is touched, so that a crash at any line leaves either a cart or an order, and
+ * never neither.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { CheckoutState } from "@piata/contracts/cart";
@@ -57,8 +58,8 @@ export class Place {
   }
 
   /**
-   * The id of the order that the wish's cart became, durably. Throws FAILED_PRECONDITION / CART_EMPTY,
-   * IDEMPOTENCY_KEY_REUSED; ABORTED / IDEMPOTENCY_KEY_IN_USE, ORDER_ABANDONED;
+   * The id of the order that the wish's cart became, durably. Throws FAILED_PRECONDITION /
+   * CART_EMPTY, IDEMPOTENCY_KEY_REUSED; ABORTED / IDEMPOTENCY_KEY_IN_USE, ORDER_ABANDONED;
    * RESOURCE_EXHAUSTED / TOO_MANY_ORDERS; UNAVAILABLE.
    */
   async place(wish: Wish): Promise<number> {
@@ -74,7 +75,8 @@ export class Place {
     const { state, lines } = await participants.take(order);
     if (state !== CheckoutState.TAKEN) {
       await this.#options.checkout.run(order);
-      // Nothing was there for it, because another order took the cart in between; or it was too late.
+      // Nothing was there for it, because another order took the cart in between; or it was too
+      // late.
       if (state === CheckoutState.EMPTY) return this.#cartEmpty(wish);
       throw abandoned();
     }

@@ -20,9 +20,9 @@ export class RefundStore implements RefundRows {
   }
 
   /**
-   * Promises a refund, and answers with the work that it makes; undefined when the key was promised before.
-   * Throws NOT_FOUND / ORDER_NOT_FOUND; FAILED_PRECONDITION / ORDER_NOT_PAID, REFUND_EXCEEDS_TOTAL,
-   * REFUND_MISMATCH.
+   * Promises a refund, and answers with the work that it makes; undefined when the key was promised
+   * before. Throws NOT_FOUND / ORDER_NOT_FOUND; FAILED_PRECONDITION / ORDER_NOT_PAID,
+   * REFUND_EXCEEDS_TOTAL, REFUND_MISMATCH.
    */
   async request({ orderId, refundKey, amountMinor, traceId }: RefundWish) {
     return this.#db.transaction(async (tx): Promise<RefundJob | undefined> => {

@@ -1,4 +1,7 @@
-/** Giving money back: promised by a row here, kept by the payment service, as often asked as it takes. */
+/**
+ * Giving money back: promised by a row here, kept by the payment service, as often asked as it
+ * takes.
+ */
 import { type Refund, RefundState } from "@piata/contracts/payment";
 import { Failure, invalidArgument } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
@@ -64,7 +67,9 @@ export interface RefundsOptions {
   log: Log;
 }
 
-/** The work on one refund, until the payment service says that it happened, or that it never will. */
+/**
+ * The work on one refund, until the payment service says that it happened, or that it never will.
+ */
 export class Refunds {
   readonly #options: RefundsOptions;
 

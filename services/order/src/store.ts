@@ -118,7 +118,9 @@ export class OrderStore {
     return row?.id;
   }
 
-  /** Keeps a failure as the first answer to the wish's key; false when there is an answer already. */
+  /**
+   * Keeps a failure as the first answer to the wish's key; false when there is an answer already.
+   */
   async keepFailure(wish: Wish, failure: Failure): Promise<boolean> {
     const { code, reason, message, metadata } = failure;
     const kept: KeptFailure = { code, reason, message, metadata };
@@ -165,7 +167,8 @@ export class OrderStore {
   }
 
   async #advanceAll(all: Move[]): Promise<(Order | undefined)[]> {
-    // Two that move the same order from the same state are rivals, in a batch as anywhere: one wins.
+    // Two that move the same order from the same state are rivals, in a batch as anywhere: one
+    // wins.
     const first = new Map(all.map((move, place) => [keyOf(move), place] as const).reverse());
     const moves = [...first.values()]
       .map((place) => all[place] as Move)
@@ -199,8 +202,9 @@ const ORDER = `
   set_aside_reason as "setAsideReason", next_try_at is not null as open,
   created_at as "createdAt"`;
 
-// Ids are drawn first, so that a key and its order are written by the same statement. A key that is 24 hours
-// old is free again. Keys are written in their order, so that two batches never wait for each other.
+// Ids are drawn first, so that a key and its order are written by the same statement. A key that is
+// 24 hours old is free again. Keys are written in their order, so that two batches never wait for
+// each other.
 const PLACE_INTENTS = statement(
   "place_intents",
   `with wishes as materialized (
@@ -231,10 +235,10 @@ const PLACE_INTENTS = statement(
     order by wishes.place`,
 );
 
-// The only statement that changes a state, and only from the state that the mover saw. An abandoned intent
-// gives its key back at its end: its caller never had an answer. Moves come in the order of their ids: they
-// are looked up in it, so that two batches do not wait for each other. (Locking them first by a subquery
-// would make sure of it for a quarter of the throughput.)
+// The only statement that changes a state, and only from the state that the mover saw. An abandoned
+// intent gives its key back at its end: its caller never had an answer. Moves come in the order of
+// their ids: they are looked up in it, so that two batches do not wait for each other. (Locking
+// them first by a subquery would make sure of it for a quarter of the throughput.)
 const ADVANCE = statement(
   "advance",
   `with moves as (
@@ -313,7 +317,8 @@ const COUNT_SET_ASIDE = statement(
   `select count(*) as count from orders where set_aside_reason <> ''`,
 );
 
-// Due at once, so that a worker sees it; one that is at work on the order now sees it with its next move.
+// Due at once, so that a worker sees it; one that is at work on the order now sees it with its next
+// move.
 const REQUEST_CANCEL = statement(
   "request_cancel",
   `update orders

@@ -5,7 +5,6 @@ import { invalidArgument } from "@piata/kit/errors";
 
 const PAYMENT_METHOD = /^[A-Za-z0-9_-]{0,64}$/;
 const KEY = /^[\x21-\x7e]{1,100}$/;
-const TOTAL_MINOR_MAX = Number.MAX_SAFE_INTEGER;
 
 /** What a customer asks for. */
 export interface Wish {
@@ -39,7 +38,7 @@ export function checkedWish(item: BatchPlaceOrdersRequest_Item): Wish {
     );
   }
   const total = expectedTotalMinor ?? 0;
-  if (!Number.isSafeInteger(total) || total < 0 || total > TOTAL_MINOR_MAX) {
+  if (!Number.isSafeInteger(total) || total < 0) {
     throw invalidArgument(
       "EXPECTED_TOTAL_INVALID",
       "expectedTotalMinor must be a whole number of minor units, 0 or more.",

@@ -12,7 +12,10 @@ export const protobufPackage = "google.rpc";
 
 export const protobufFileName = "google/rpc/status.proto";
 
-/** The error model of Google's APIs (AIP-193), field for field, so that any gRPC client can read ours. */
+/**
+ * The error model of Google's APIs (AIP-193), field for field, so that any gRPC client can read
+ * ours.
+ */
 export interface Status {
   /** A google.rpc.Code. */
   code: number;

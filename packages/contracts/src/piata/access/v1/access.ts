@@ -862,8 +862,8 @@ export const WatchRevocationsResponse: MessageFns<WatchRevocationsResponse> = {
 export type AccessServiceService = typeof AccessServiceService;
 export const AccessServiceService = {
   /**
-   * Starts a session. Errors: UNAUTHENTICATED / WRONG_CREDENTIALS (unknown user and wrong password alike);
-   * RESOURCE_EXHAUSTED / TOO_MANY_PASSWORD_CHECKS.
+   * Starts a session. Errors: UNAUTHENTICATED / WRONG_CREDENTIALS (unknown user and wrong password
+   * alike); RESOURCE_EXHAUSTED / TOO_MANY_PASSWORD_CHECKS.
    */
   login: {
     path: "/piata.access.v1.AccessService/Login" as const,
@@ -875,9 +875,9 @@ export const AccessServiceService = {
     responseDeserialize: (value: Buffer): LoginResponse => LoginResponse.decode(value),
   },
   /**
-   * Trades a refresh token for new tokens; the old one is spent. A spent token played again later than
-   * a short grace ends the session: one of the two players stole it.
-   * Errors: UNAUTHENTICATED / TOKEN_INVALID, TOKEN_EXPIRED, SESSION_ENDED.
+   * Trades a refresh token for new tokens; the old one is spent. A spent token played again later
+   * than a short grace ends the session: one of the two players stole it. Errors: UNAUTHENTICATED /
+   * TOKEN_INVALID, TOKEN_EXPIRED, SESSION_ENDED.
    */
   refresh: {
     path: "/piata.access.v1.AccessService/Refresh" as const,
@@ -917,9 +917,10 @@ export const AccessServiceService = {
     responseDeserialize: (value: Buffer): BatchAuthenticateResponse => BatchAuthenticateResponse.decode(value),
   },
   /**
-   * Sessions that have ended and whose access tokens could still be within their time: first all of them,
-   * then each soon after it ends, and an empty message at least every 300 ms. A caller that keeps answers of
-   * BatchAuthenticate may use them only while this stream is younger than a second.
+   * Sessions that have ended and whose access tokens could still be within their time: first all of
+   * them, then each soon after it ends, and an empty message at least every 300 ms. A caller that
+   * keeps answers of BatchAuthenticate may use them only while this stream is younger than a
+   * second.
    */
   watchRevocations: {
     path: "/piata.access.v1.AccessService/WatchRevocations" as const,
@@ -936,14 +937,14 @@ export const AccessServiceService = {
 
 export interface AccessServiceServer extends UntypedServiceImplementation {
   /**
-   * Starts a session. Errors: UNAUTHENTICATED / WRONG_CREDENTIALS (unknown user and wrong password alike);
-   * RESOURCE_EXHAUSTED / TOO_MANY_PASSWORD_CHECKS.
+   * Starts a session. Errors: UNAUTHENTICATED / WRONG_CREDENTIALS (unknown user and wrong password
+   * alike); RESOURCE_EXHAUSTED / TOO_MANY_PASSWORD_CHECKS.
    */
   login: handleUnaryCall<LoginRequest, LoginResponse>;
   /**
-   * Trades a refresh token for new tokens; the old one is spent. A spent token played again later than
-   * a short grace ends the session: one of the two players stole it.
-   * Errors: UNAUTHENTICATED / TOKEN_INVALID, TOKEN_EXPIRED, SESSION_ENDED.
+   * Trades a refresh token for new tokens; the old one is spent. A spent token played again later
+   * than a short grace ends the session: one of the two players stole it. Errors: UNAUTHENTICATED /
+   * TOKEN_INVALID, TOKEN_EXPIRED, SESSION_ENDED.
    */
   refresh: handleUnaryCall<RefreshRequest, RefreshResponse>;
   /**
@@ -957,9 +958,10 @@ export interface AccessServiceServer extends UntypedServiceImplementation {
    */
   batchAuthenticate: handleUnaryCall<BatchAuthenticateRequest, BatchAuthenticateResponse>;
   /**
-   * Sessions that have ended and whose access tokens could still be within their time: first all of them,
-   * then each soon after it ends, and an empty message at least every 300 ms. A caller that keeps answers of
-   * BatchAuthenticate may use them only while this stream is younger than a second.
+   * Sessions that have ended and whose access tokens could still be within their time: first all of
+   * them, then each soon after it ends, and an empty message at least every 300 ms. A caller that
+   * keeps answers of BatchAuthenticate may use them only while this stream is younger than a
+   * second.
    */
   watchRevocations: handleServerStreamingCall<WatchRevocationsRequest, WatchRevocationsResponse>;
 }

@@ -1530,11 +1530,12 @@ export const CartServiceService = {
     responseDeserialize: (value: Buffer): BatchGetCartsResponse => BatchGetCartsResponse.decode(value),
   },
   /**
-   * One change per item; changes of one user in one call apply in order. Add is not idempotent, the others are.
-   * Errors of an item: UNAUTHENTICATED / SIGN_IN_REQUIRED; INVALID_ARGUMENT / ID_INVALID, QUANTITY_INVALID,
-   * CHANGE_INVALID (the item says no change); ABORTED / CART_BUSY (MongoDB: too many change this cart at once);
-   * NOT_FOUND / CART_LINE_NOT_FOUND (set and remove), USER_NOT_FOUND (the user was deleted);
-   * FAILED_PRECONDITION / QUANTITY_LIMIT (more than 999 of a product), CART_FULL (more than 100 products).
+   * One change per item; changes of one user in one call apply in order. Add is not idempotent, the
+   * others are. Errors of an item: UNAUTHENTICATED / SIGN_IN_REQUIRED; INVALID_ARGUMENT /
+   * ID_INVALID, QUANTITY_INVALID, CHANGE_INVALID (the item says no change); ABORTED / CART_BUSY
+   * (MongoDB: too many change this cart at once); NOT_FOUND / CART_LINE_NOT_FOUND (set and remove),
+   * USER_NOT_FOUND (the user was deleted); FAILED_PRECONDITION / QUANTITY_LIMIT (more than 999 of a
+   * product), CART_FULL (more than 100 products).
    */
   batchChangeCarts: {
     path: "/piata.cart.v1.CartService/BatchChangeCarts" as const,
@@ -1548,8 +1549,9 @@ export const CartServiceService = {
     responseDeserialize: (value: Buffer): BatchChangeCartsResponse => BatchChangeCartsResponse.decode(value),
   },
   /**
-   * Takes the lines of each cart aside as the checkout of an order, and leaves the cart empty. Idempotent by
-   * order id; once a checkout has ended it is never taken again. Only the order service calls it.
+   * Takes the lines of each cart aside as the checkout of an order, and leaves the cart empty.
+   * Idempotent by order id; once a checkout has ended it is never taken again. Only the order
+   * service calls it.
    */
   batchTake: {
     path: "/piata.cart.v1.CartService/BatchTake" as const,
@@ -1561,9 +1563,9 @@ export const CartServiceService = {
     responseDeserialize: (value: Buffer): BatchTakeResponse => BatchTakeResponse.decode(value),
   },
   /**
-   * Puts each checkout's lines back into the cart, added to what is there by now. Idempotent by order id; a
-   * checkout that was never taken is marked as ended, so that a late Take changes nothing.
-   * Only the order service calls it.
+   * Puts each checkout's lines back into the cart, added to what is there by now. Idempotent by
+   * order id; a checkout that was never taken is marked as ended, so that a late Take changes
+   * nothing. Only the order service calls it.
    */
   batchRestore: {
     path: "/piata.cart.v1.CartService/BatchRestore" as const,
@@ -1588,7 +1590,10 @@ export const CartServiceService = {
     responseSerialize: (value: BatchForgetResponse): Buffer => Buffer.from(BatchForgetResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): BatchForgetResponse => BatchForgetResponse.decode(value),
   },
-  /** Erases all that is kept about each user, for good. Idempotent. Only the access service calls it. */
+  /**
+   * Erases all that is kept about each user, for good. Idempotent. Only the access service calls
+   * it.
+   */
   batchErase: {
     path: "/piata.cart.v1.CartService/BatchErase" as const,
     requestStream: false as const,
@@ -1604,22 +1609,24 @@ export interface CartServiceServer extends UntypedServiceImplementation {
   /** Carts, in the order asked. Idempotent. Errors of an item: UNAUTHENTICATED / SIGN_IN_REQUIRED. */
   batchGetCarts: handleUnaryCall<BatchGetCartsRequest, BatchGetCartsResponse>;
   /**
-   * One change per item; changes of one user in one call apply in order. Add is not idempotent, the others are.
-   * Errors of an item: UNAUTHENTICATED / SIGN_IN_REQUIRED; INVALID_ARGUMENT / ID_INVALID, QUANTITY_INVALID,
-   * CHANGE_INVALID (the item says no change); ABORTED / CART_BUSY (MongoDB: too many change this cart at once);
-   * NOT_FOUND / CART_LINE_NOT_FOUND (set and remove), USER_NOT_FOUND (the user was deleted);
-   * FAILED_PRECONDITION / QUANTITY_LIMIT (more than 999 of a product), CART_FULL (more than 100 products).
+   * One change per item; changes of one user in one call apply in order. Add is not idempotent, the
+   * others are. Errors of an item: UNAUTHENTICATED / SIGN_IN_REQUIRED; INVALID_ARGUMENT /
+   * ID_INVALID, QUANTITY_INVALID, CHANGE_INVALID (the item says no change); ABORTED / CART_BUSY
+   * (MongoDB: too many change this cart at once); NOT_FOUND / CART_LINE_NOT_FOUND (set and remove),
+   * USER_NOT_FOUND (the user was deleted); FAILED_PRECONDITION / QUANTITY_LIMIT (more than 999 of a
+   * product), CART_FULL (more than 100 products).
    */
   batchChangeCarts: handleUnaryCall<BatchChangeCartsRequest, BatchChangeCartsResponse>;
   /**
-   * Takes the lines of each cart aside as the checkout of an order, and leaves the cart empty. Idempotent by
-   * order id; once a checkout has ended it is never taken again. Only the order service calls it.
+   * Takes the lines of each cart aside as the checkout of an order, and leaves the cart empty.
+   * Idempotent by order id; once a checkout has ended it is never taken again. Only the order
+   * service calls it.
    */
   batchTake: handleUnaryCall<BatchTakeRequest, BatchTakeResponse>;
   /**
-   * Puts each checkout's lines back into the cart, added to what is there by now. Idempotent by order id; a
-   * checkout that was never taken is marked as ended, so that a late Take changes nothing.
-   * Only the order service calls it.
+   * Puts each checkout's lines back into the cart, added to what is there by now. Idempotent by
+   * order id; a checkout that was never taken is marked as ended, so that a late Take changes
+   * nothing. Only the order service calls it.
    */
   batchRestore: handleUnaryCall<BatchRestoreRequest, BatchRestoreResponse>;
   /**
@@ -1627,7 +1634,10 @@ export interface CartServiceServer extends UntypedServiceImplementation {
    * Only the order service calls it.
    */
   batchForget: handleUnaryCall<BatchForgetRequest, BatchForgetResponse>;
-  /** Erases all that is kept about each user, for good. Idempotent. Only the access service calls it. */
+  /**
+   * Erases all that is kept about each user, for good. Idempotent. Only the access service calls
+   * it.
+   */
   batchErase: handleUnaryCall<BatchEraseRequest, BatchEraseResponse>;
 }
 

@@ -2154,9 +2154,9 @@ export const CatalogServiceService = {
   },
   /**
    * Creates a product with its stock. Not idempotent: a repeated call makes another product.
-   * Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED; PERMISSION_DENIED / STAFF_ONLY;
-   * INVALID_ARGUMENT / NAME_INVALID, PRICE_INVALID, IMAGE_URL_INVALID, UNITS_INVALID, CATEGORIES_INVALID;
-   * NOT_FOUND / CATEGORY_NOT_FOUND; RESOURCE_EXHAUSTED / WRITE_QUOTA_USED_UP.
+   * Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED; PERMISSION_DENIED / STAFF_ONLY; INVALID_ARGUMENT /
+   * NAME_INVALID, PRICE_INVALID, IMAGE_URL_INVALID, UNITS_INVALID, CATEGORIES_INVALID; NOT_FOUND /
+   * CATEGORY_NOT_FOUND; RESOURCE_EXHAUSTED / WRITE_QUOTA_USED_UP.
    */
   createProduct: {
     path: "/piata.catalog.v1.CatalogService/CreateProduct" as const,
@@ -2197,9 +2197,9 @@ export const CatalogServiceService = {
     responseDeserialize: (value: Buffer): BatchSellResponse => BatchSellResponse.decode(value),
   },
   /**
-   * Gives each order's units back. Idempotent by order id; an order that never reserved is marked as
-   * released, so that a late Reserve changes nothing. Only the order service calls it.
-   * Errors of an item: FAILED_PRECONDITION / RESERVATION_STATE when the order's units are sold.
+   * Gives each order's units back. Idempotent by order id; an order that never reserved is marked
+   * as released, so that a late Reserve changes nothing. Only the order service calls it. Errors of
+   * an item: FAILED_PRECONDITION / RESERVATION_STATE when the order's units are sold.
    */
   batchRelease: {
     path: "/piata.catalog.v1.CatalogService/BatchRelease" as const,
@@ -2232,9 +2232,9 @@ export interface CatalogServiceServer extends UntypedServiceImplementation {
   createCategory: handleUnaryCall<CreateCategoryRequest, CreateCategoryResponse>;
   /**
    * Creates a product with its stock. Not idempotent: a repeated call makes another product.
-   * Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED; PERMISSION_DENIED / STAFF_ONLY;
-   * INVALID_ARGUMENT / NAME_INVALID, PRICE_INVALID, IMAGE_URL_INVALID, UNITS_INVALID, CATEGORIES_INVALID;
-   * NOT_FOUND / CATEGORY_NOT_FOUND; RESOURCE_EXHAUSTED / WRITE_QUOTA_USED_UP.
+   * Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED; PERMISSION_DENIED / STAFF_ONLY; INVALID_ARGUMENT /
+   * NAME_INVALID, PRICE_INVALID, IMAGE_URL_INVALID, UNITS_INVALID, CATEGORIES_INVALID; NOT_FOUND /
+   * CATEGORY_NOT_FOUND; RESOURCE_EXHAUSTED / WRITE_QUOTA_USED_UP.
    */
   createProduct: handleUnaryCall<CreateProductRequest, CreateProductResponse>;
   /**
@@ -2249,9 +2249,9 @@ export interface CatalogServiceServer extends UntypedServiceImplementation {
    */
   batchSell: handleUnaryCall<BatchSellRequest, BatchSellResponse>;
   /**
-   * Gives each order's units back. Idempotent by order id; an order that never reserved is marked as
-   * released, so that a late Reserve changes nothing. Only the order service calls it.
-   * Errors of an item: FAILED_PRECONDITION / RESERVATION_STATE when the order's units are sold.
+   * Gives each order's units back. Idempotent by order id; an order that never reserved is marked
+   * as released, so that a late Reserve changes nothing. Only the order service calls it. Errors of
+   * an item: FAILED_PRECONDITION / RESERVATION_STATE when the order's units are sold.
    */
   batchRelease: handleUnaryCall<BatchReleaseRequest, BatchReleaseResponse>;
 }

@@ -21,8 +21,8 @@ export enum Role {
 }
 
 /**
- * Whom one item of a batched call is for. A batched call carries many people's items, so identity and
- * trace belong to the item; the metadata of the call speaks only for the calling service.
+ * Whom one item of a batched call is for. A batched call carries many people's items, so identity
+ * and trace belong to the item; the metadata of the call speaks only for the calling service.
  */
 export interface ItemContext {
   /** W3C trace id, 32 hex digits: the same in every log line that this item causes. */

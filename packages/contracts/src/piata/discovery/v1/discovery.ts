@@ -49,9 +49,9 @@ export interface WatchRequest {
 export interface WatchResponse {
   instances: Instance[];
   /**
-   * False while this discovery instance is younger than a lease: an instance may be missing only because its
-   * next heartbeat is still to come, so the list adds to what the watcher knew and takes nothing away but
-   * what withdrew.
+   * False while this discovery instance is younger than a lease: an instance may be missing only
+   * because its next heartbeat is still to come, so the list adds to what the watcher knew and
+   * takes nothing away but what withdrew.
    */
   settled: boolean;
   /** Instances that withdrew within the last lease. */
@@ -440,7 +440,7 @@ export type DiscoveryServiceService = typeof DiscoveryServiceService;
 export const DiscoveryServiceService = {
   /**
    * Lists an instance, or renews it, for the lease's time. Idempotent.
-   * Errors: INVALID_ARGUMENT / INSTANCE_INVALID.
+   * Errors: INVALID_ARGUMENT / INSTANCE_INVALID; RESOURCE_EXHAUSTED / TOO_MANY_INSTANCES.
    */
   heartbeat: {
     path: "/piata.discovery.v1.DiscoveryService/Heartbeat" as const,
@@ -476,7 +476,7 @@ export const DiscoveryServiceService = {
 export interface DiscoveryServiceServer extends UntypedServiceImplementation {
   /**
    * Lists an instance, or renews it, for the lease's time. Idempotent.
-   * Errors: INVALID_ARGUMENT / INSTANCE_INVALID.
+   * Errors: INVALID_ARGUMENT / INSTANCE_INVALID; RESOURCE_EXHAUSTED / TOO_MANY_INSTANCES.
    */
   heartbeat: handleUnaryCall<HeartbeatRequest, HeartbeatResponse>;
   /** Takes an instance off the list at once. Idempotent: an unknown instance is off already. */

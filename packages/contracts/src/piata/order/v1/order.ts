@@ -1383,12 +1383,13 @@ export type OrderServiceService = typeof OrderServiceService;
 export const OrderServiceService = {
   /**
    * Turns the cart of each item's user into an order, durably, and answers before it is paid.
-   * Idempotent with an idempotency key: the first answer, whatever it was, for 24 hours.
-   * Errors of an item: UNAUTHENTICATED / SIGN_IN_REQUIRED; INVALID_ARGUMENT / PAYMENT_METHOD_INVALID,
-   * IDEMPOTENCY_KEY_INVALID, EXPECTED_TOTAL_INVALID; FAILED_PRECONDITION / CART_EMPTY (metadata: lastOrderId, of the order
-   * just placed), IDEMPOTENCY_KEY_REUSED (the key came with other arguments);
-   * ABORTED / IDEMPOTENCY_KEY_IN_USE (its first call is not answered yet: ask again), ORDER_ABANDONED (it took too long,
-   * the cart is as it was); RESOURCE_EXHAUSTED / TOO_MANY_ORDERS; UNAVAILABLE while the cart cannot be reached.
+   * Idempotent with an idempotency key: the first answer, whatever it was, for 24 hours. Errors of
+   * an item: UNAUTHENTICATED / SIGN_IN_REQUIRED; INVALID_ARGUMENT / PAYMENT_METHOD_INVALID,
+   * IDEMPOTENCY_KEY_INVALID, EXPECTED_TOTAL_INVALID; FAILED_PRECONDITION / CART_EMPTY (metadata:
+   * lastOrderId, of the order just placed), IDEMPOTENCY_KEY_REUSED (the key came with other
+   * arguments); ABORTED / IDEMPOTENCY_KEY_IN_USE (its first call is not answered yet: ask again),
+   * ORDER_ABANDONED (it took too long, the cart is as it was); RESOURCE_EXHAUSTED /
+   * TOO_MANY_ORDERS; UNAVAILABLE while the cart cannot be reached.
    */
   batchPlaceOrders: {
     path: "/piata.order.v1.OrderService/BatchPlaceOrders" as const,
@@ -1431,10 +1432,11 @@ export const OrderServiceService = {
     responseDeserialize: (value: Buffer): ListOrdersResponse => ListOrdersResponse.decode(value),
   },
   /**
-   * Asks for an order of the context's user to be undone while it is not paid. The payment is voided first, and
-   * only when it is void the order ends as PAYMENT_FAILED with reason CANCELLED; a charge that was faster wins.
-   * Idempotent. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED; INVALID_ARGUMENT / ID_INVALID;
-   * NOT_FOUND / ORDER_NOT_FOUND; FAILED_PRECONDITION / ORDER_PAID, ORDER_FAILED (there is nothing to cancel).
+   * Asks for an order of the context's user to be undone while it is not paid. The payment is
+   * voided first, and only when it is void the order ends as PAYMENT_FAILED with reason CANCELLED;
+   * a charge that was faster wins. Idempotent. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED;
+   * INVALID_ARGUMENT / ID_INVALID; NOT_FOUND / ORDER_NOT_FOUND; FAILED_PRECONDITION / ORDER_PAID,
+   * ORDER_FAILED (there is nothing to cancel).
    */
   cancelOrder: {
     path: "/piata.order.v1.OrderService/CancelOrder" as const,
@@ -1446,11 +1448,12 @@ export const OrderServiceService = {
     responseDeserialize: (value: Buffer): CancelOrderResponse => CancelOrderResponse.decode(value),
   },
   /**
-   * Gives money of a paid order back; the order stays PAID, its stock does not come back by itself. Idempotent by
-   * order id and refund key. Only for staff. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED; PERMISSION_DENIED / STAFF_ONLY;
-   * INVALID_ARGUMENT / ID_INVALID, AMOUNT_INVALID, REFUND_KEY_INVALID; NOT_FOUND / ORDER_NOT_FOUND;
-   * FAILED_PRECONDITION / ORDER_NOT_PAID, REFUND_EXCEEDS_TOTAL (all refunds together), REFUND_MISMATCH (the key came
-   * with another amount).
+   * Gives money of a paid order back; the order stays PAID, its stock does not come back by itself.
+   * Idempotent by order id and refund key. Only for staff. Errors: UNAUTHENTICATED /
+   * SIGN_IN_REQUIRED; PERMISSION_DENIED / STAFF_ONLY; INVALID_ARGUMENT / ID_INVALID,
+   * AMOUNT_INVALID, REFUND_KEY_INVALID; NOT_FOUND / ORDER_NOT_FOUND; FAILED_PRECONDITION /
+   * ORDER_NOT_PAID, REFUND_EXCEEDS_TOTAL (all refunds together), REFUND_MISMATCH (the key came with
+   * another amount).
    */
   refundOrder: {
     path: "/piata.order.v1.OrderService/RefundOrder" as const,
@@ -1462,9 +1465,9 @@ export const OrderServiceService = {
     responseDeserialize: (value: Buffer): RefundOrderResponse => RefundOrderResponse.decode(value),
   },
   /**
-   * Orders that were set aside because a step of theirs fails again and again for a reason that waiting does not
-   * mend, oldest first. Only for staff. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED; PERMISSION_DENIED / STAFF_ONLY;
-   * INVALID_ARGUMENT / PAGE_INVALID.
+   * Orders that were set aside because a step of theirs fails again and again for a reason that
+   * waiting does not mend, oldest first. Only for staff. Errors: UNAUTHENTICATED /
+   * SIGN_IN_REQUIRED; PERMISSION_DENIED / STAFF_ONLY; INVALID_ARGUMENT / PAGE_INVALID.
    */
   listSetAsideOrders: {
     path: "/piata.order.v1.OrderService/ListSetAsideOrders" as const,
@@ -1478,8 +1481,9 @@ export const OrderServiceService = {
     responseDeserialize: (value: Buffer): ListSetAsideOrdersResponse => ListSetAsideOrdersResponse.decode(value),
   },
   /**
-   * Takes an order that was set aside up again. Idempotent. Only for staff. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED;
-   * PERMISSION_DENIED / STAFF_ONLY; INVALID_ARGUMENT / ID_INVALID; NOT_FOUND / ORDER_NOT_FOUND.
+   * Takes an order that was set aside up again. Idempotent. Only for staff. Errors: UNAUTHENTICATED
+   * / SIGN_IN_REQUIRED; PERMISSION_DENIED / STAFF_ONLY; INVALID_ARGUMENT / ID_INVALID; NOT_FOUND /
+   * ORDER_NOT_FOUND.
    */
   retryOrder: {
     path: "/piata.order.v1.OrderService/RetryOrder" as const,
@@ -1495,12 +1499,13 @@ export const OrderServiceService = {
 export interface OrderServiceServer extends UntypedServiceImplementation {
   /**
    * Turns the cart of each item's user into an order, durably, and answers before it is paid.
-   * Idempotent with an idempotency key: the first answer, whatever it was, for 24 hours.
-   * Errors of an item: UNAUTHENTICATED / SIGN_IN_REQUIRED; INVALID_ARGUMENT / PAYMENT_METHOD_INVALID,
-   * IDEMPOTENCY_KEY_INVALID, EXPECTED_TOTAL_INVALID; FAILED_PRECONDITION / CART_EMPTY (metadata: lastOrderId, of the order
-   * just placed), IDEMPOTENCY_KEY_REUSED (the key came with other arguments);
-   * ABORTED / IDEMPOTENCY_KEY_IN_USE (its first call is not answered yet: ask again), ORDER_ABANDONED (it took too long,
-   * the cart is as it was); RESOURCE_EXHAUSTED / TOO_MANY_ORDERS; UNAVAILABLE while the cart cannot be reached.
+   * Idempotent with an idempotency key: the first answer, whatever it was, for 24 hours. Errors of
+   * an item: UNAUTHENTICATED / SIGN_IN_REQUIRED; INVALID_ARGUMENT / PAYMENT_METHOD_INVALID,
+   * IDEMPOTENCY_KEY_INVALID, EXPECTED_TOTAL_INVALID; FAILED_PRECONDITION / CART_EMPTY (metadata:
+   * lastOrderId, of the order just placed), IDEMPOTENCY_KEY_REUSED (the key came with other
+   * arguments); ABORTED / IDEMPOTENCY_KEY_IN_USE (its first call is not answered yet: ask again),
+   * ORDER_ABANDONED (it took too long, the cart is as it was); RESOURCE_EXHAUSTED /
+   * TOO_MANY_ORDERS; UNAVAILABLE while the cart cannot be reached.
    */
   batchPlaceOrders: handleUnaryCall<BatchPlaceOrdersRequest, BatchPlaceOrdersResponse>;
   /**
@@ -1515,29 +1520,32 @@ export interface OrderServiceServer extends UntypedServiceImplementation {
    */
   listOrders: handleUnaryCall<ListOrdersRequest, ListOrdersResponse>;
   /**
-   * Asks for an order of the context's user to be undone while it is not paid. The payment is voided first, and
-   * only when it is void the order ends as PAYMENT_FAILED with reason CANCELLED; a charge that was faster wins.
-   * Idempotent. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED; INVALID_ARGUMENT / ID_INVALID;
-   * NOT_FOUND / ORDER_NOT_FOUND; FAILED_PRECONDITION / ORDER_PAID, ORDER_FAILED (there is nothing to cancel).
+   * Asks for an order of the context's user to be undone while it is not paid. The payment is
+   * voided first, and only when it is void the order ends as PAYMENT_FAILED with reason CANCELLED;
+   * a charge that was faster wins. Idempotent. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED;
+   * INVALID_ARGUMENT / ID_INVALID; NOT_FOUND / ORDER_NOT_FOUND; FAILED_PRECONDITION / ORDER_PAID,
+   * ORDER_FAILED (there is nothing to cancel).
    */
   cancelOrder: handleUnaryCall<CancelOrderRequest, CancelOrderResponse>;
   /**
-   * Gives money of a paid order back; the order stays PAID, its stock does not come back by itself. Idempotent by
-   * order id and refund key. Only for staff. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED; PERMISSION_DENIED / STAFF_ONLY;
-   * INVALID_ARGUMENT / ID_INVALID, AMOUNT_INVALID, REFUND_KEY_INVALID; NOT_FOUND / ORDER_NOT_FOUND;
-   * FAILED_PRECONDITION / ORDER_NOT_PAID, REFUND_EXCEEDS_TOTAL (all refunds together), REFUND_MISMATCH (the key came
-   * with another amount).
+   * Gives money of a paid order back; the order stays PAID, its stock does not come back by itself.
+   * Idempotent by order id and refund key. Only for staff. Errors: UNAUTHENTICATED /
+   * SIGN_IN_REQUIRED; PERMISSION_DENIED / STAFF_ONLY; INVALID_ARGUMENT / ID_INVALID,
+   * AMOUNT_INVALID, REFUND_KEY_INVALID; NOT_FOUND / ORDER_NOT_FOUND; FAILED_PRECONDITION /
+   * ORDER_NOT_PAID, REFUND_EXCEEDS_TOTAL (all refunds together), REFUND_MISMATCH (the key came with
+   * another amount).
    */
   refundOrder: handleUnaryCall<RefundOrderRequest, RefundOrderResponse>;
   /**
-   * Orders that were set aside because a step of theirs fails again and again for a reason that waiting does not
-   * mend, oldest first. Only for staff. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED; PERMISSION_DENIED / STAFF_ONLY;
-   * INVALID_ARGUMENT / PAGE_INVALID.
+   * Orders that were set aside because a step of theirs fails again and again for a reason that
+   * waiting does not mend, oldest first. Only for staff. Errors: UNAUTHENTICATED /
+   * SIGN_IN_REQUIRED; PERMISSION_DENIED / STAFF_ONLY; INVALID_ARGUMENT / PAGE_INVALID.
    */
   listSetAsideOrders: handleUnaryCall<ListSetAsideOrdersRequest, ListSetAsideOrdersResponse>;
   /**
-   * Takes an order that was set aside up again. Idempotent. Only for staff. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED;
-   * PERMISSION_DENIED / STAFF_ONLY; INVALID_ARGUMENT / ID_INVALID; NOT_FOUND / ORDER_NOT_FOUND.
+   * Takes an order that was set aside up again. Idempotent. Only for staff. Errors: UNAUTHENTICATED
+   * / SIGN_IN_REQUIRED; PERMISSION_DENIED / STAFF_ONLY; INVALID_ARGUMENT / ID_INVALID; NOT_FOUND /
+   * ORDER_NOT_FOUND.
    */
   retryOrder: handleUnaryCall<RetryOrderRequest, RetryOrderResponse>;
 }

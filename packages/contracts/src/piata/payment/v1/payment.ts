@@ -1098,10 +1098,11 @@ export const Difference: MessageFns<Difference> = {
 export type PaymentServiceService = typeof PaymentServiceService;
 export const PaymentServiceService = {
   /**
-   * Charges each order, and answers within 200 ms. Idempotent by order id: asked again, it goes on with the
-   * attempt there is. An expected outcome is a state, not an error. Only the order service calls it.
-   * Errors of an item: INVALID_ARGUMENT / ID_INVALID, AMOUNT_INVALID, PAYMENT_METHOD_INVALID;
-   * FAILED_PRECONDITION / PAYMENT_MISMATCH (the order id was charged with other arguments).
+   * Charges each order, and answers within 200 ms. Idempotent by order id: asked again, it goes on
+   * with the attempt there is. An expected outcome is a state, not an error. Only the order service
+   * calls it. Errors of an item: INVALID_ARGUMENT / ID_INVALID, AMOUNT_INVALID,
+   * PAYMENT_METHOD_INVALID; FAILED_PRECONDITION / PAYMENT_MISMATCH (the order id was charged with
+   * other arguments).
    */
   batchCharge: {
     path: "/piata.payment.v1.PaymentService/BatchCharge" as const,
@@ -1113,9 +1114,10 @@ export const PaymentServiceService = {
     responseDeserialize: (value: Buffer): BatchChargeResponse => BatchChargeResponse.decode(value),
   },
   /**
-   * Makes sure that each order is never charged, unless it already is; answers within 200 ms. Idempotent by order
-   * id; an order that was never charged is marked as void, so that a late Charge changes nothing.
-   * Only the order service calls it. Errors of an item: INVALID_ARGUMENT / ID_INVALID.
+   * Makes sure that each order is never charged, unless it already is; answers within 200 ms.
+   * Idempotent by order id; an order that was never charged is marked as void, so that a late
+   * Charge changes nothing. Only the order service calls it. Errors of an item: INVALID_ARGUMENT /
+   * ID_INVALID.
    */
   batchVoid: {
     path: "/piata.payment.v1.PaymentService/BatchVoid" as const,
@@ -1127,11 +1129,11 @@ export const PaymentServiceService = {
     responseDeserialize: (value: Buffer): BatchVoidResponse => BatchVoidResponse.decode(value),
   },
   /**
-   * Gives money of charged orders back, and answers within 200 ms. Idempotent by order id and refund key: asked
-   * again, it goes on with the refund there is. Only the order service calls it.
+   * Gives money of charged orders back, and answers within 200 ms. Idempotent by order id and
+   * refund key: asked again, it goes on with the refund there is. Only the order service calls it.
    * Errors of an item: INVALID_ARGUMENT / ID_INVALID, AMOUNT_INVALID, REFUND_KEY_INVALID;
-   * FAILED_PRECONDITION / NOT_CHARGED, REFUND_EXCEEDS_CHARGE (all refunds together), REFUND_MISMATCH (the key came
-   * with another amount).
+   * FAILED_PRECONDITION / NOT_CHARGED, REFUND_EXCEEDS_CHARGE (all refunds together),
+   * REFUND_MISMATCH (the key came with another amount).
    */
   batchRefund: {
     path: "/piata.payment.v1.PaymentService/BatchRefund" as const,
@@ -1143,8 +1145,8 @@ export const PaymentServiceService = {
     responseDeserialize: (value: Buffer): BatchRefundResponse => BatchRefundResponse.decode(value),
   },
   /**
-   * Holds our books against the provider's, now; a job does the same all the time. What the provider knows and
-   * we do not is repaired where it can be, and told where it cannot. Idempotent.
+   * Holds our books against the provider's, now; a job does the same all the time. What the
+   * provider knows and we do not is repaired where it can be, and told where it cannot. Idempotent.
    */
   reconcile: {
     path: "/piata.payment.v1.PaymentService/Reconcile" as const,
@@ -1159,29 +1161,31 @@ export const PaymentServiceService = {
 
 export interface PaymentServiceServer extends UntypedServiceImplementation {
   /**
-   * Charges each order, and answers within 200 ms. Idempotent by order id: asked again, it goes on with the
-   * attempt there is. An expected outcome is a state, not an error. Only the order service calls it.
-   * Errors of an item: INVALID_ARGUMENT / ID_INVALID, AMOUNT_INVALID, PAYMENT_METHOD_INVALID;
-   * FAILED_PRECONDITION / PAYMENT_MISMATCH (the order id was charged with other arguments).
+   * Charges each order, and answers within 200 ms. Idempotent by order id: asked again, it goes on
+   * with the attempt there is. An expected outcome is a state, not an error. Only the order service
+   * calls it. Errors of an item: INVALID_ARGUMENT / ID_INVALID, AMOUNT_INVALID,
+   * PAYMENT_METHOD_INVALID; FAILED_PRECONDITION / PAYMENT_MISMATCH (the order id was charged with
+   * other arguments).
    */
   batchCharge: handleUnaryCall<BatchChargeRequest, BatchChargeResponse>;
   /**
-   * Makes sure that each order is never charged, unless it already is; answers within 200 ms. Idempotent by order
-   * id; an order that was never charged is marked as void, so that a late Charge changes nothing.
-   * Only the order service calls it. Errors of an item: INVALID_ARGUMENT / ID_INVALID.
+   * Makes sure that each order is never charged, unless it already is; answers within 200 ms.
+   * Idempotent by order id; an order that was never charged is marked as void, so that a late
+   * Charge changes nothing. Only the order service calls it. Errors of an item: INVALID_ARGUMENT /
+   * ID_INVALID.
    */
   batchVoid: handleUnaryCall<BatchVoidRequest, BatchVoidResponse>;
   /**
-   * Gives money of charged orders back, and answers within 200 ms. Idempotent by order id and refund key: asked
-   * again, it goes on with the refund there is. Only the order service calls it.
+   * Gives money of charged orders back, and answers within 200 ms. Idempotent by order id and
+   * refund key: asked again, it goes on with the refund there is. Only the order service calls it.
    * Errors of an item: INVALID_ARGUMENT / ID_INVALID, AMOUNT_INVALID, REFUND_KEY_INVALID;
-   * FAILED_PRECONDITION / NOT_CHARGED, REFUND_EXCEEDS_CHARGE (all refunds together), REFUND_MISMATCH (the key came
-   * with another amount).
+   * FAILED_PRECONDITION / NOT_CHARGED, REFUND_EXCEEDS_CHARGE (all refunds together),
+   * REFUND_MISMATCH (the key came with another amount).
    */
   batchRefund: handleUnaryCall<BatchRefundRequest, BatchRefundResponse>;
   /**
-   * Holds our books against the provider's, now; a job does the same all the time. What the provider knows and
-   * we do not is repaired where it can be, and told where it cannot. Idempotent.
+   * Holds our books against the provider's, now; a job does the same all the time. What the
+   * provider knows and we do not is repaired where it can be, and told where it cannot. Idempotent.
    */
   reconcile: handleUnaryCall<ReconcileRequest, ReconcileResponse>;
 }

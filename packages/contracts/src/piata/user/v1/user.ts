@@ -556,8 +556,9 @@ export const UserServiceService = {
     responseDeserialize: (value: Buffer): GetUserResponse => GetUserResponse.decode(value),
   },
   /**
-   * Deletes the user that the context names: e-mail and password are erased, every session ends, the
-   * cart is erased soon after. The id is never used again. Idempotent. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED.
+   * Deletes the user that the context names: e-mail and password are erased, every session ends,
+   * the cart is erased soon after. The id is never used again. Idempotent. Errors: UNAUTHENTICATED
+   * / SIGN_IN_REQUIRED.
    */
   deleteUser: {
     path: "/piata.user.v1.UserService/DeleteUser" as const,
@@ -597,8 +598,9 @@ export interface UserServiceServer extends UntypedServiceImplementation {
    */
   getUser: handleUnaryCall<GetUserRequest, GetUserResponse>;
   /**
-   * Deletes the user that the context names: e-mail and password are erased, every session ends, the
-   * cart is erased soon after. The id is never used again. Idempotent. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED.
+   * Deletes the user that the context names: e-mail and password are erased, every session ends,
+   * the cart is erased soon after. The id is never used again. Idempotent. Errors: UNAUTHENTICATED
+   * / SIGN_IN_REQUIRED.
    */
   deleteUser: handleUnaryCall<DeleteUserRequest, DeleteUserResponse>;
   /**
