@@ -143,10 +143,10 @@ describe("bad input", () => {
 
   for (const quantity of [0, -1, 1_000, 2_147_483_647]) {
     it(`a quantity of ${quantity} is refused`, async () => {
-      const refusal = invalid("QUANTITY_INVALID", "quantity");
-      await refused(refusal, ADD, { variables: { input: { productId, quantity } } });
+      const add = { variables: { input: { productId, quantity } } };
+      await refused(invalid("QUANTITY_INVALID", "quantity"), ADD, add);
       const update = { variables: { input: { productId, newQuantity: quantity } } };
-      await refused(refusal, UPDATE, update);
+      await refused(invalid("QUANTITY_INVALID", "newQuantity"), UPDATE, update);
     });
   }
 
@@ -209,18 +209,26 @@ describe("bad input", () => {
         `{ orders(first: ${first}) { nextCursor } }`,
       );
     }
-    await refused(invalid("PAGE_INVALID", "token"), `{ products(after: "%") { nextCursor } }`);
+    await refused(invalid("PAGE_INVALID", "after"), `{ products(after: "%") { nextCursor } }`);
     const total = (value: number) =>
       `mutation { initOrder(expectedTotalMinor: ${value}) { orderId } }`;
     const refusal = invalid("EXPECTED_TOTAL_INVALID", "expectedTotalMinor");
     await refusedHere(refusal, total(1.5));
     await refusedHere(refusal, total(1e300));
+    const refund = (amountMinor: number) =>
+      `mutation { refundOrder(input: { orderId: 1, amountMinor: ${amountMinor}, refundKey: "k" }) { id } }`;
+    for (const amount of [0, -1, 1.5]) {
+      await refusedHere(invalid("AMOUNT_INVALID", "amountMinor"), refund(amount));
+    }
     await refused(refusal, total(-1));
     const method = 'mutation { initOrder(paymentMethod: "4111 1111") { orderId } }';
     await refused(invalid("PAYMENT_METHOD_INVALID", "paymentMethod"), method);
     const key = { headers: { ...ana.headers, "idempotency-key": "a b" } };
     const place = "mutation { initOrder { orderId } }";
-    await refused(invalid("IDEMPOTENCY_KEY_INVALID", "idempotencyKey"), place, key);
+    const keyInvalid = invalid("IDEMPOTENCY_KEY_INVALID", "idempotencyKey");
+    await refused(keyInvalid, place, key);
+    await refusedHere(keyInvalid, place, { headers: { ...ana.headers, "idempotency-key": "" } });
+    await refusedHere(keyInvalid, 'mutation { initOrder(idempotencyKey: "") { orderId } }');
   });
 
   it("documents and variables that do not fit the schema are refused, and name what is wrong", async () => {

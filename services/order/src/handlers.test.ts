@@ -43,6 +43,8 @@ describe("the order service", () => {
       lines: [{ productId, quantity: 2, unitPriceMinor: 1_999 }],
       total: { amountMinor: 3_998, currencyCode: "EUR" },
       createdAt: order.createdAt,
+      refundedMinor: 0,
+      setAsideReason: "",
     });
     await shop.over(orderId);
     assert.deepEqual(await shop.units(productId), { available: 8, held: 0, sold: 2 });

@@ -1,4 +1,6 @@
-/** A process of the order service: the real saga and the real way in, over the simulated network. */
+/**
+ * A process of the order service: the real saga and the real way in, over the simulated network.
+ */
 import { Failure, failedPrecondition, isFailure, notFound } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
 import type { Worker } from "@piata/kit/worker";
@@ -81,7 +83,9 @@ export class Instance implements Asked {
     }
   }
 
-  /** As the handler does it. Throws NOT_FOUND / ORDER_NOT_FOUND; FAILED_PRECONDITION / ORDER_OVER. */
+  /**
+   * As the handler does it. Throws NOT_FOUND / ORDER_NOT_FOUND; FAILED_PRECONDITION / ORDER_OVER.
+   */
   async cancel(userId: number, orderId: number): Promise<void> {
     const { orders } = this.#world;
     const cancel = () => orders.requestCancel(orderId, userId);

@@ -1,4 +1,7 @@
-/** The test of the test: steps and participants that break one promise each. The simulation has to see it. */
+/**
+ * The test of the test: steps and participants that break one promise each. The simulation has to
+ * see it.
+ */
 import type { BatchTakeResponse_Result } from "@piata/contracts/cart";
 import { type Reservation, ReservationState } from "@piata/contracts/catalog";
 import { type Payment, PaymentState } from "@piata/contracts/payment";

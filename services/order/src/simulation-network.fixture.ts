@@ -65,7 +65,10 @@ export class Network {
     this.#onBug = onBug;
   }
 
-  /** Of a process to a service that is always there; the answer comes back as an event of the caller. */
+  /**
+   * Of a process to a service that is always there; the answer comes back as an event of the
+   * caller.
+   */
   call<Answer>(caller: Owner, { what, act, repeats }: Call<Answer>): Promise<Answer> {
     const scheduler = this.#scheduler;
     const fate = this.#fate(repeats);

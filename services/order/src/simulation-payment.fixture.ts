@@ -1,4 +1,7 @@
-/** Payment in memory, and the provider behind it with a book of its own, which is asked over the network. */
+/**
+ * Payment in memory, and the provider behind it with a book of its own, which is asked over the
+ * network.
+ */
 import { type Payment, PaymentState } from "@piata/contracts/payment";
 import { failedPrecondition, unavailable } from "@piata/kit/errors";
 import type { Order } from "./order.js";
@@ -118,7 +121,10 @@ export class SimulatedPayments {
     return this.ask(`charge ${order.id}`, () => this.provider.charge(key, order));
   }
 
-  /** An earlier attempt was cut off: the provider is asked what is true before it is asked to charge. */
+  /**
+   * An earlier attempt was cut off: the provider is asked what is true before it is asked to
+   * charge.
+   */
   protected async goOnTaking(order: Order): Promise<Verdict> {
     const known = await this.ask(`find ${order.id}`, () => this.provider.find(this.keyOf(order)));
     return known ?? this.take(order);

@@ -1,9 +1,13 @@
 /**
- * What happens next: one seed, one history. Everything that is under way in the simulation is an event here; a
- * seeded generator picks the next one, and time is a number that jumps. No real timer, clock or chance.
+ * What happens next: one seed, one history. Everything that is under way in the simulation is an
+ * event here; a seeded generator picks the next one, and time is a number that jumps. No real
+ * timer, clock or chance.
  */
 
-/** A process that waits for its events: when it is dead they never come, when it sleeps they come late. */
+/**
+ * A process that waits for its events: when it is dead they never come, when it sleeps they come
+ * late.
+ */
 export interface Owner {
   readonly name: string;
   dead: boolean;
@@ -100,7 +104,9 @@ export class Scheduler {
     this.note(`  ${what}`);
   }
 
-  /** Goes on until nothing is under way, or `step` (told before each event) says that it is enough. */
+  /**
+   * Goes on until nothing is under way, or `step` (told before each event) says that it is enough.
+   */
   async run(step: () => boolean): Promise<void> {
     while (step()) {
       const event = this.#next();

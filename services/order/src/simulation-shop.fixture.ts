@@ -1,4 +1,7 @@
-/** Cart and catalog in memory: one entry per order id that only moves forward, as docs/checkout.md has it. */
+/**
+ * Cart and catalog in memory: one entry per order id that only moves forward, as docs/checkout.md
+ * has it.
+ */
 import { type BatchTakeResponse_Result, type Cart, CheckoutState } from "@piata/contracts/cart";
 import { type Reservation, ReservationState } from "@piata/contracts/catalog";
 import { failedPrecondition, invalidArgument } from "@piata/kit/errors";

@@ -1,7 +1,7 @@
 /**
- * One history of the order service: the real steps, run by several processes over a table and participants in
- * memory, with every call in the hands of a seeded scheduler. Calls are lost, unheard, late and doubled;
- * processes die and sleep. The same seed is the same history.
+ * One history of the order service: the real steps, run by several processes over a table and
+ * participants in memory, with every call in the hands of a seeded scheduler. Calls are lost,
+ * unheard, late and doubled; processes die and sleep. The same seed is the same history.
  */
 import { type Log, openLog } from "@piata/kit/log";
 import { Checkout } from "./checkout.js";
