@@ -35,7 +35,7 @@ export interface CheckoutOptions {
 }
 
 const RETRY_MS = 100;
-const RETRY_MS_MAX = 15_000;
+const RETRY_MS_MAX = 4_000;
 /** How often a step may fail for a reason that waiting does not mend. */
 const TRIES_MAX = 8;
 

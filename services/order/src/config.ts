@@ -8,7 +8,7 @@ export const settings = {
   paymentTarget: target("payment"),
   leaseMs: setting(
     "ORDER_LEASE_MS",
-    optional(integer(1_000, 600_000), 5_000),
+    optional(integer(1_000, 600_000), 4_000),
     "How long a worker may be silent about an order before another takes it over, in milliseconds.",
   ),
   paymentLimitMs: setting(
