@@ -19,6 +19,7 @@ const CHECKS = [
   { name: "buf lint", folder: "proto", command: ["buf", "lint"] },
   { name: "tsc -p scripts", folder: ".", command: ["tsc", "-p", "scripts"] },
   { name: "tsc -p e2e", folder: ".", command: ["tsc", "-p", "e2e"] },
+  { name: "tsc -p chaos", folder: ".", command: ["tsc", "-p", "chaos"] },
 ];
 
 interface Counts {

@@ -2,13 +2,14 @@ import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
 import { describe, it } from "node:test";
 import { type History, Simulator } from "./simulation.fixture.js";
-import { MUTANTS } from "./simulation-mutants.fixture.js";
+import { SAGA_MUTANTS } from "./simulation-saga-mutants.fixture.js";
 import { hashOf } from "./simulation-scheduler.fixture.js";
+import { SERVICE_MUTANTS } from "./simulation-service-mutants.fixture.js";
 
 // SIMULATION_SEED=… replays one history, SIMULATION_MS=… has many more of them.
 const { SIMULATION_SEED, SIMULATION_MS = "8000" } = process.env;
 const SEED_MAX = 1_000_000_000;
-const MUTANT_HISTORIES_MAX = 5_000;
+const MUTANT_HISTORIES_MAX = 20_000;
 const LINES_TOLD = 100;
 
 /** What somebody has to read who is to find out why. */
@@ -33,9 +34,8 @@ describe("the order service in a simulation", () => {
     } while (performance.now() < endsMs);
     const seconds = (performance.now() - beganMs) / 1_000;
     const perSecond = Math.round(histories / seconds);
-    test.diagnostic(
-      `${histories} histories (${events} events) from seed ${firstSeed} on, ${perSecond} per second`,
-    );
+    const many = `${histories} histories of ${events} events`;
+    test.diagnostic(`${many} from seed ${firstSeed} on, ${perSecond} histories per second`);
     for (const [end, orders] of [...ends].sort()) test.diagnostic(`${end}: ${orders} orders`);
   });
 
@@ -57,12 +57,14 @@ describe("the order service in a simulation", () => {
 });
 
 describe("the simulation catches it when", () => {
-  for (const [broken, parts] of Object.entries(MUTANTS)) {
+  for (const [broken, parts] of Object.entries({ ...SERVICE_MUTANTS, ...SAGA_MUTANTS })) {
     it(broken, async (test) => {
       const simulator = new Simulator(parts);
       for (let seed = 1; seed <= MUTANT_HISTORIES_MAX; seed += 1) {
         const { wrong } = await simulator.run(seed);
         if (!wrong) continue;
+        const whole = await new Simulator().run(seed);
+        assert.equal(whole.wrong, undefined, `wrong without it, too: ${told(whole)}`);
         test.diagnostic(`caught by history ${seed}: ${wrong.split("\n")[0]}`);
         return;
       }
