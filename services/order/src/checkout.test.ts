@@ -331,6 +331,20 @@ describe("an order that its customer wants undone", () => {
     assert.equal(neighbours.calls.includes("charge"), false);
   });
 
+  it("is left to the worker that voided it by one that was charging meanwhile", async () => {
+    const { neighbours, row, run } = approved();
+    neighbours.interfere = (call, when) => {
+      if (call === "charge" && when === "before") {
+        neighbours.payments.set(1, { state: PaymentState.VOID, declineReason: "" });
+      }
+    };
+    await run();
+    assert.deepEqual([row.order.state, row.order.open], ["APPROVED", true]);
+    row.order = { ...row.order, cancelRequested: true };
+    await run();
+    assert.deepEqual([row.order.state, row.order.reason], ["PAYMENT_FAILED", "CANCELLED"]);
+  });
+
   it("is paid all the same when the charge was faster", async () => {
     const { neighbours, row, run } = approved();
     await neighbours.charge(row.order);

@@ -165,6 +165,8 @@ export class Checkout {
     if (payment.state !== PaymentState.DECLINED && payment.state !== PaymentState.VOID) {
       return LATER;
     }
+    // Another worker asked for the void, and it knows why; the row says so when it is read again.
+    if (payment.state === PaymentState.VOID && !unwanted) return LATER;
     await Promise.all([participants.release(order), participants.restore(order)]);
     const voided = order.cancelRequested ? "CANCELLED" : "PAYMENT_TIMEOUT";
     const reason = payment.state === PaymentState.VOID ? voided : payment.declineReason;

@@ -26,10 +26,13 @@ const KEY_POLL_MS = 25;
 const KEY_PATIENCE_MS = 2_500;
 
 export interface PlaceOptions {
-  store: OrderStore;
+  store: Pick<
+    OrderStore,
+    "placeIntent" | "advance" | "findOrders" | "findLastOrderId" | "keepFailure" | "findFirstAnswer"
+  >;
   participants: Participants;
   checkout: Checkout;
-  worker: Worker<Order>;
+  worker: Pick<Worker<Order>, "busy" | "start">;
   log: Log;
   /** Orders that the worker may have before more are refused. */
   openMax: number;

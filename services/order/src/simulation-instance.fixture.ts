@@ -3,7 +3,6 @@
  */
 import { Failure, failedPrecondition, isFailure, notFound } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
-import type { Worker } from "@piata/kit/worker";
 import type { Checkout } from "./checkout.js";
 import type { Order } from "./order.js";
 import type { Participants } from "./participants.js";
@@ -13,7 +12,6 @@ import type { OrderTable, Store } from "./simulation-orders.fixture.js";
 import type { SimulatedPayments, SimulatedProvider } from "./simulation-payment.fixture.js";
 import type { Owner, Scheduler } from "./simulation-scheduler.fixture.js";
 import type { SimulatedCarts, SimulatedCatalog } from "./simulation-shop.fixture.js";
-import type { OrderStore } from "./store.js";
 import { argumentsOf, type Wish } from "./wish.js";
 
 export const PAYMENT_LIMIT_MS = 60_000;
@@ -65,8 +63,8 @@ export class Instance implements Asked {
     });
     this.#place = new Place({
       // It needs no more of either than there is here.
-      store: store as unknown as OrderStore,
-      worker: this as unknown as Worker<Order>,
+      store,
+      worker: this,
       participants,
       checkout: this.#checkout,
       log,

@@ -81,11 +81,11 @@ export const SAGA_MUTANTS: Readonly<Record<string, Partial<Parts>>> = {
     },
   ),
 
-  "an order is decided without asking for the payment again": asking(({ charge }) => {
+  "a payment that was asked for before is taken for declined": asking(({ charge }) => {
     const asked = new Set<number>();
     return {
       charge: async (order) => {
-        if (asked.has(order.id)) return { state: PaymentState.VOID, declineReason: "" };
+        if (asked.has(order.id)) return DECLINED;
         asked.add(order.id);
         return charge(order);
       },
@@ -134,6 +134,8 @@ export const SAGA_MUTANTS: Readonly<Record<string, Partial<Parts>>> = {
     },
   ),
 };
+
+const DECLINED = { state: PaymentState.DECLINED, declineReason: "CARD_DECLINED" };
 
 const isMoveTo = (state: Order["state"], step: Step): step is Move =>
   typeof step === "object" && step.from !== state && step.order.state === state;
