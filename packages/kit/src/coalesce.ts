@@ -31,6 +31,9 @@ interface Waiting<Item, Answer> {
   reject(error: unknown): void;
 }
 
+/**
+ * Gathers what is asked for; answers each caller with what is its own. Throws its item's Failure.
+ */
 export function coalesce<Item, Answer>(
   options: CoalesceOptions<Item, Answer>,
 ): (item: Item) => Promise<Answer> {

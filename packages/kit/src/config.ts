@@ -34,6 +34,7 @@ export interface Setting<Value = unknown> {
   doc: string;
 }
 
+/** One row of a program's table of settings. */
 export function setting<Value>(name: string, type: z.ZodType<Value>, doc: string): Setting<Value> {
   return { name, type, doc };
 }
@@ -46,6 +47,7 @@ export type ConfigOf<S extends Settings> = {
 /** The environment does not fit the settings; `message` lists every fault. */
 export class ConfigError extends Error {}
 
+/** The settings' values from the environment. Throws ConfigError with every fault there is. */
 export function readConfig<S extends Settings>(
   settings: S,
   env: NodeJS.ProcessEnv = process.env,

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { type ItemContext, Role } from "@piata/contracts/item";
 import { permissionDenied, unauthenticated } from "./errors.js";
 
+/** Identity, trace and patience of one request, handed from function to function. */
 export interface Context {
   /** W3C trace id, 32 hex digits. */
   traceId: string;

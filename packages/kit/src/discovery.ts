@@ -17,6 +17,10 @@ const RETRY_MS_MAX = 1_000;
 
 type Listener = (instances: Instance[]) => void;
 
+/**
+ * Where every instance is, as far as any discovery instance knows; kept up to date by their
+ * streams.
+ */
 export class DiscoveryWatcher implements InstanceSource {
   readonly #channels: Channel[];
   readonly #log: Log;

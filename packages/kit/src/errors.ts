@@ -27,6 +27,7 @@ const CODES = {
   INTERNAL: status.INTERNAL,
 } as const;
 
+/** The closed list of codes; docs/errors.md says what to do about each. */
 export type Code = keyof typeof CODES;
 
 const CODE_OF_NUMBER = new Map<number, Code>(
@@ -37,6 +38,7 @@ const ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo";
 const DETAILS_KEY = "grpc-status-details-bin";
 const DOMAIN = "piata";
 
+/** An error that is an answer: it crosses gRPC and comes out as itself. */
 export class Failure extends Error {
   readonly code: Code;
   /** UPPER_SNAKE_CASE, from docs/errors.md. */
@@ -91,6 +93,7 @@ export const internal = (cause?: unknown): Failure =>
     cause === undefined ? undefined : { cause },
   );
 
+/** A Failure on the wire: of a call, or of one item of a batch. */
 export function toStatus(failure: Failure): Status {
   const info = {
     reason: failure.reason,
@@ -104,6 +107,7 @@ export function toStatus(failure: Failure): Status {
   };
 }
 
+/** The Failure that was put on the wire. */
 export function fromStatus(wire: Status): Failure {
   const code = CODE_OF_NUMBER.get(wire.code) ?? "INTERNAL";
   const detail = wire.details.find(({ typeUrl }) => typeUrl === ERROR_INFO);

@@ -5,6 +5,7 @@ import { type DestinationStream, type Logger, pino } from "pino";
 
 export type Log = Logger;
 
+/** The log of a program; `level` is the least severe that is written. */
 export function openLog(
   program: string,
   level: string,

@@ -4,6 +4,7 @@ import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const ITEMS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
 
+/** The counters of one program; /metrics shows them. */
 export class Metrics {
   readonly registry = new Registry();
   /** Calls and requests answered, by method and code. */

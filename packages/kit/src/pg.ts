@@ -35,6 +35,7 @@ export interface DatabaseOptions {
   connectionsMax?: number;
 }
 
+/** One PostgreSQL database, through a pool of pipelined connections. */
 export class Database implements Queries {
   readonly pool: pg.Pool;
 

@@ -67,6 +67,7 @@ const CHANNEL_OPTIONS: ChannelOptions = {
   "grpc.max_receive_message_length": 16 * 1024 * 1024,
 };
 
+/** A balanced connection to the instances behind one target. */
 export class Channel {
   readonly #client: Client;
   readonly #service: string;

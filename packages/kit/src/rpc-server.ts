@@ -42,6 +42,10 @@ export interface RpcServer {
   close(timeoutMs: number): Promise<void>;
 }
 
+/**
+ * Starts a server and resolves when it serves. Throws when the port is taken or a handler is
+ * missing.
+ */
 export async function startRpcServer(options: RpcServerOptions): Promise<RpcServer> {
   const { host, port, log, controllers, providers, services } = options;
   const names = ["", ...Object.keys(services)];

@@ -22,6 +22,7 @@ export interface WorkerOptions<Job> {
   idleMs?: number;
 }
 
+/** Claims due jobs and works on them until it is stopped. */
 export class Worker<Job> {
   readonly #options: Required<WorkerOptions<Job>>;
   readonly #stop = new AbortController();

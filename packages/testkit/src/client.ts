@@ -20,6 +20,7 @@ export interface GraphqlAnswer<T> {
   readonly headers: Headers;
 }
 
+/** A small GraphQL client of one shop. */
 export class Client {
   readonly #url: string;
   /** Sent as a bearer token when it is set. */

@@ -25,6 +25,7 @@ export interface TestDatabase {
   drop(): Promise<void>;
 }
 
+/** Clones a template into a database of the test's own. */
 export async function createTestDatabase(options: TestDatabaseOptions): Promise<TestDatabase> {
   const serverUrl = process.env.TEST_DATABASE_URL;
   if (!serverUrl) {

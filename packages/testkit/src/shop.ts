@@ -48,6 +48,7 @@ export interface Shop {
   stop(): Promise<void>;
 }
 
+/** Starts the whole shop by its launcher, and resolves when it is ready. */
 export async function startShop(options: ShopOptions = {}): Promise<Shop> {
   const dataDir = options.dataDir ?? (await newFolder());
   const launcher = launch(dataDir, options);

@@ -17,6 +17,7 @@ export interface PasswordLimits {
   waitingMax: number;
 }
 
+/** Hashes and checks passwords, a bounded number at once. */
 export class Passwords {
   readonly #limits: PasswordLimits;
   readonly #dummyHash: string;

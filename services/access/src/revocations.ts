@@ -31,6 +31,7 @@ export interface Watcher {
   complete(): void;
 }
 
+/** Tells watchers which sessions have ended. */
 export class Revocations {
   readonly #options: RevocationsOptions;
   /** The value says whether the watcher has had everything from the beginning. */

@@ -20,6 +20,7 @@ export interface SessionsOptions {
   revocations: Revocations;
 }
 
+/** Starts, renews and ends sessions. */
 export class Sessions {
   readonly #store: AccessStore;
   readonly #passwords: Passwords;

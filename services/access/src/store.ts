@@ -20,6 +20,7 @@ export type Refusal = "UNKNOWN" | "EXPIRED" | "ENDED" | "REPLAYED";
 
 type UserRow = Omit<User, "role"> & { role: RoleName };
 
+/** Users, sessions and refresh tokens, in PostgreSQL. */
 export class AccessStore {
   readonly #db: Database;
   readonly #options: StoreOptions;

@@ -43,6 +43,7 @@ export const roleOf = (name: RoleName): Role => ROLES[name];
 export const findRoleName = (role: Role): RoleName | undefined =>
   (Object.keys(ROLES) as RoleName[]).find((name) => ROLES[name] === role);
 
+/** Signs and reads access tokens. */
 export class AccessTokens {
   readonly #privateKey: KeyObject;
   readonly #publicKey: KeyObject;

@@ -18,6 +18,7 @@ export interface UpkeepOptions {
   log: Log;
 }
 
+/** Erases the carts of deleted users, and rows that have expired. */
 export class Upkeep {
   readonly #options: UpkeepOptions;
   readonly #worker: Worker<number>;

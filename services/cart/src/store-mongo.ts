@@ -34,6 +34,7 @@ interface Step<Item, Answer> {
 const TRIES_MAX = 100;
 const DUPLICATE_KEY = 11_000;
 
+/** Carts in MongoDB. */
 export class MongoCartStore implements CartStore {
   readonly #client: MongoClient;
   readonly #carts: Collection<CartDocument>;

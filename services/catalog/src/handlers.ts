@@ -19,6 +19,7 @@ export interface CatalogRules {
 
 export const RULES = Symbol("CatalogRules");
 
+/** Serves piata.catalog.v1.CatalogService. */
 @Controller()
 export class CatalogHandlers implements Handlers<rpc.CatalogServiceService> {
   readonly #store: CatalogStore;

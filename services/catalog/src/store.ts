@@ -16,6 +16,7 @@ interface ProductRow extends Omit<Product, "price"> {
   priceMinor: number;
 }
 
+/** Categories, products, stock and reservations, in PostgreSQL. */
 export class CatalogStore {
   readonly #db: Database;
   readonly #options: StoreOptions;

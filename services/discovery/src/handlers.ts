@@ -9,6 +9,7 @@ import { Registry } from "./registry.js";
 // Keeps a quiet stream from looking idle to whatever is in between.
 const REPEAT_MS = 5_000;
 
+/** Serves piata.discovery.v1.DiscoveryService. */
 @Controller()
 export class DiscoveryHandlers implements Handlers<rpc.DiscoveryServiceService> {
   readonly #registry: Registry;

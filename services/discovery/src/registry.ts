@@ -25,6 +25,7 @@ export interface Listing {
   withdrawnIds: string[];
 }
 
+/** The leases of all instances that are listed. */
 export class Registry {
   readonly leaseMs: number;
   readonly #now: () => number;
@@ -42,7 +43,10 @@ export class Registry {
     this.#settledMs = now() + leaseMs;
   }
 
-  /** Lists an instance for the lease's time. Throws INVALID_ARGUMENT / INSTANCE_INVALID; RESOURCE_EXHAUSTED / TOO_MANY_INSTANCES. */
+  /**
+   * Lists an instance for the lease's time. Throws INVALID_ARGUMENT / INSTANCE_INVALID;
+   * RESOURCE_EXHAUSTED / TOO_MANY_INSTANCES.
+   */
   heartbeat(instance: Instance | undefined): void {
     if (!instance || !wellFormed(instance)) {
       throw invalidArgument("INSTANCE_INVALID", "An instance has an id, a service and host:port.", {

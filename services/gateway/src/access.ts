@@ -18,6 +18,7 @@ export interface AccessOptions {
   cookieSecure: boolean;
 }
 
+/** The resolvers of sessions and users. */
 export function access({ channel, access: rpc, cookieSecure }: AccessOptions) {
   const users = channel.client(UserServiceService);
 

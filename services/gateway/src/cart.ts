@@ -18,6 +18,7 @@ interface CartParent {
   held: Line[];
 }
 
+/** The resolvers of the cart. */
 export function cart(channel: Channel, catalog: Catalog, metrics: Metrics) {
   const rpc = channel.client(CartServiceService);
   const getCart = batched(rpc.batchGetCarts, { name: "gateway.cart", metrics });

@@ -35,6 +35,7 @@ interface ProductsArguments extends PageArguments {
   categoryId?: number | null;
 }
 
+/** The resolvers of categories and products, and the lookup that others share. */
 export function catalog(channel: Channel, metrics: Metrics) {
   const rpc = channel.client(CatalogServiceService);
   const getProduct = batched(rpc.batchGetProducts, {

@@ -58,6 +58,7 @@ function isOfTheRequest(error: EngineError): boolean {
   return isOfTheEngine && (!path || message.startsWith('Argument "'));
 }
 
+/** A Failure as GraphQL shows it. */
 export function errorAnswer(failure: Failure, traceId: string, error?: unknown): ErrorAnswer {
   const { code, reason, message, metadata } = failure;
   const { path, locations } = (error ?? {}) as Partial<EngineError>;

@@ -20,6 +20,7 @@ interface InitOrderArguments {
   expectedTotalMinor?: number | null;
 }
 
+/** The resolvers of orders. */
 export function order(channel: Channel, metrics: Metrics) {
   const rpc = channel.client(OrderServiceService);
   const placeOrder = batched(rpc.batchPlaceOrders, { name: "gateway.place_order", metrics });

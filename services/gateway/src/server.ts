@@ -38,6 +38,7 @@ export interface ServerOptions {
   imagesDir: string | undefined;
 }
 
+/** The gateway's HTTP server, not listening yet. */
 export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
   const { schema, resolvers, bodyBytesMax, imagesDir, graphiql } = options;
   const refuseHttp = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {

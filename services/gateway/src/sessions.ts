@@ -27,6 +27,7 @@ export interface SessionsOptions {
   now?(): number;
 }
 
+/** Whom access tokens speak for, remembered for as long as that can be trusted. */
 export class Sessions {
   readonly #options: SessionsOptions;
   readonly #now: () => number;

@@ -50,6 +50,7 @@ const PASSING: ReadonlySet<Code> = new Set([
 /** The answer is not there yet; the order is to be asked for again. */
 const LATER = Symbol("later");
 
+/** Takes orders from state to state until nothing is owed. */
 export class Checkout {
   readonly #options: Required<CheckoutOptions>;
 
@@ -94,7 +95,7 @@ export class Checkout {
     return orders.putOff(order, retryMs(order, random));
   }
 
-  /** One step. */
+  /** What the state that the order is in asks for. */
   step(order: Order): Promise<Move | typeof LATER> {
     switch (order.state) {
       case "INTENT":

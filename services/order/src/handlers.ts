@@ -18,6 +18,7 @@ import { checkedWish } from "./wish.js";
 /** What works on the refunds that are promised here. */
 export const REFUND_WORKER = Symbol("Worker<RefundJob>");
 
+/** Serves piata.order.v1.OrderService. */
 @Controller()
 export class OrderHandlers implements Handlers<rpc.OrderServiceService> {
   readonly #store: OrderStore;

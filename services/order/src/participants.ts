@@ -14,6 +14,7 @@ import type { Channel } from "@piata/kit/rpc-client";
 import type { Order } from "./order.js";
 import type { Refunder } from "./refund.js";
 
+/** The saga's neighbours, one call each. */
 export interface Participants {
   cartOf(context: Context): Promise<Cart>;
   /** Takes the cart aside for the order. */
@@ -35,8 +36,8 @@ export interface Channels {
   payment: Channel;
 }
 
-// Less than the usual lease, so that a worker hears of a lost call while the order is still its own; one
-// that does not is late, which harms nothing.
+// Less than the usual lease, so that a worker hears of a lost call while the order is still its
+// own; one that does not is late, which harms nothing.
 const CALL_MS = 3_000;
 
 const contextOf = (order: Order): Context => ownContext(CALL_MS, order.userId, order.traceId);

@@ -38,6 +38,7 @@ export interface PlaceOptions {
   openMax: number;
 }
 
+/** Turns wishes into orders. */
 export class Place {
   readonly #options: PlaceOptions;
 

@@ -10,6 +10,7 @@ interface Refundable {
   currencyCode: string;
 }
 
+/** Refunds as they are promised to customers, in PostgreSQL. */
 export class RefundStore implements RefundRows {
   readonly #db: Database;
   readonly #leaseMs: number;

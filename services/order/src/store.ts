@@ -39,6 +39,7 @@ export interface StoreOptions {
   leaseMs: number;
 }
 
+/** Orders and idempotency keys, in PostgreSQL. */
 export class OrderStore {
   readonly #db: Database;
   readonly #leaseMs: number;

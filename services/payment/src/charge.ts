@@ -32,6 +32,7 @@ export interface PaymentsOptions {
   attemptsMax: number;
 }
 
+/** Charges and voids, each order once. */
 export class Payments {
   readonly #options: PaymentsOptions;
   readonly #provider: Provider;

@@ -64,6 +64,7 @@ export interface SandboxOptions {
   slowMs: number;
 }
 
+/** A provider that takes no money and keeps an honest ledger. */
 export class Sandbox implements Provider {
   readonly #db: Database;
   readonly #slowMs: number;

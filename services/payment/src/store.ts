@@ -21,6 +21,7 @@ interface PaymentRow extends Payment {
 
 type BookRow = Payment & Omit<BookEntry, "payment">;
 
+/** Payments, in PostgreSQL. */
 export class PaymentStore {
   readonly #db: Database;
 
