@@ -13,6 +13,15 @@ export function checkedId(value: number, field: string): number {
   return value;
 }
 
+const KEY = /^[\x21-\x7e]{1,100}$/;
+
+/** A key that its sender makes up: 1 to 100 visible ASCII characters. */
+export function checkedKey(value: string, rule: { field: string; reason: string }): string {
+  if (KEY.test(value)) return value;
+  const { field, reason } = rule;
+  throw invalidArgument(reason, `${field} must have 1 to 100 visible ASCII characters.`, { field });
+}
+
 export interface TextRule {
   field: string;
   reason: string;

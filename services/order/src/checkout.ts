@@ -8,6 +8,7 @@ import { type Reservation, ReservationState } from "@piata/contracts/catalog";
 import { PaymentState } from "@piata/contracts/payment";
 import { type Code, Failure, isFailure } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
+import { backoffMs } from "@piata/kit/worker";
 import { type Move, move, type Order, settle } from "./order.js";
 import { orderLines, type Participants } from "./participants.js";
 
@@ -182,8 +183,6 @@ export class Checkout {
   }
 }
 
-/** Exponential with jitter, so that what failed together does not come back together. */
-export function retryMs({ tries }: { tries: number }, random: () => number): number {
-  const ceilingMs = Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** Math.min(tries, 20));
-  return Math.round((ceilingMs * (1 + random())) / 2);
-}
+/** How long an order or a refund is put off. */
+export const retryMs = ({ tries }: { tries: number }, random: () => number): number =>
+  backoffMs(tries, { firstMs: RETRY_MS, maxMs: RETRY_MS_MAX }, random);

@@ -5,9 +5,8 @@
 import { type Refund, RefundState } from "@piata/contracts/payment";
 import { Failure, invalidArgument } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
+import { checkedKey } from "@piata/kit/validate";
 import { retryMs } from "./checkout.js";
-
-const KEY = /^[\x21-\x7e]{1,100}$/;
 
 /** What staff asks for. */
 export interface RefundWish {
@@ -37,13 +36,7 @@ export function checkedRefund(wish: RefundWish): RefundWish {
       field: "amountMinor",
     });
   }
-  if (!KEY.test(wish.refundKey)) {
-    throw invalidArgument(
-      "REFUND_KEY_INVALID",
-      "refundKey must have 1 to 100 visible ASCII characters.",
-      { field: "refundKey" },
-    );
-  }
+  checkedKey(wish.refundKey, { field: "refundKey", reason: "REFUND_KEY_INVALID" });
   return wish;
 }
 

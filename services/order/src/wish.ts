@@ -2,9 +2,9 @@
 import type { BatchPlaceOrdersRequest_Item } from "@piata/contracts/order";
 import { signedIn } from "@piata/kit/context";
 import { invalidArgument } from "@piata/kit/errors";
+import { checkedKey } from "@piata/kit/validate";
 
 const PAYMENT_METHOD = /^[A-Za-z0-9_-]{0,64}$/;
-const KEY = /^[\x21-\x7e]{1,100}$/;
 
 /** What a customer asks for. */
 export interface Wish {
@@ -30,12 +30,8 @@ export function checkedWish(item: BatchPlaceOrdersRequest_Item): Wish {
       { field: "paymentMethod" },
     );
   }
-  if (idempotencyKey !== "" && !KEY.test(idempotencyKey)) {
-    throw invalidArgument(
-      "IDEMPOTENCY_KEY_INVALID",
-      "idempotencyKey must have 1 to 100 visible ASCII characters.",
-      { field: "idempotencyKey" },
-    );
+  if (idempotencyKey !== "") {
+    checkedKey(idempotencyKey, { field: "idempotencyKey", reason: "IDEMPOTENCY_KEY_INVALID" });
   }
   const total = expectedTotalMinor ?? 0;
   if (!Number.isSafeInteger(total) || total < 0) {

@@ -6,7 +6,7 @@
  * finished even when nobody asks for it again: its row is due until its verdict is recorded.
  */
 import type { Log } from "@piata/kit/log";
-import { Worker } from "@piata/kit/worker";
+import { backoffMs, Worker } from "@piata/kit/worker";
 import { Attempts, LATE, within } from "./attempts.js";
 import { keyOf } from "./payment.js";
 import { type Provider, timeLimited } from "./provider.js";
@@ -128,8 +128,6 @@ export class Refunds {
   }
 }
 
-/** Exponential with jitter, so that what failed together does not come back together. */
-export function delayMs(tries: number, random: () => number = Math.random): number {
-  const ceilingMs = Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** Math.min(tries, 20));
-  return Math.round((ceilingMs * (1 + random())) / 2);
-}
+/** How long a refund is put off. */
+export const delayMs = (tries: number, random?: () => number): number =>
+  backoffMs(tries, { firstMs: RETRY_MS, maxMs: RETRY_MS_MAX }, random);

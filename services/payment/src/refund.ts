@@ -1,7 +1,7 @@
 /** The noun: money that is given back of a charged order, and how much of it may be. */
 import type { BatchRefundRequest_Item } from "@piata/contracts/payment";
 import { type Failure, failedPrecondition, invalidArgument } from "@piata/kit/errors";
-import { checkedId } from "@piata/kit/validate";
+import { checkedId, checkedKey } from "@piata/kit/validate";
 import { checkedAmount, type State } from "./payment.js";
 
 /** What is to be given back; under this key it cannot be anything else afterwards. */
@@ -123,19 +123,11 @@ const exceeds = ({ orderId }: RefundTerms, leftMinor: number) =>
     { orderId: String(orderId), leftMinor: String(leftMinor) },
   );
 
-const REFUND_KEY = /^[\x21-\x7e]{1,100}$/;
-
 /** Throws INVALID_ARGUMENT / ID_INVALID, AMOUNT_INVALID, REFUND_KEY_INVALID. */
 export function checkedRefund(item: Omit<BatchRefundRequest_Item, "context">): RefundTerms {
   const { refundKey } = item;
   const orderId = checkedId(item.orderId, "order_id");
   const { amountMinor, currencyCode } = checkedAmount(item.amount, 1);
-  if (!REFUND_KEY.test(refundKey)) {
-    throw invalidArgument(
-      "REFUND_KEY_INVALID",
-      "refund_key must have 1 to 100 visible ASCII characters.",
-      { field: "refund_key" },
-    );
-  }
+  checkedKey(refundKey, { field: "refund_key", reason: "REFUND_KEY_INVALID" });
   return { orderId, refundKey, amountMinor, currencyCode };
 }
