@@ -23,7 +23,7 @@ async function main(): Promise<void> {
   try {
     const role = values.customer ? Role.CUSTOMER : Role.STAFF;
     const context = ownContext(TIMEOUT_MS);
-    await channel.client(UserServiceService).setUserRole({ context, email, role }, context);
+    await channel.client(UserServiceService).setUserRole({ email, role }, context);
     const what = values.customer ? "a customer" : "staff";
     console.log(`${email} is ${what} from their next sign-in or refresh on.`);
   } finally {

@@ -9,6 +9,7 @@ import { charged, chargeItem, openTrialLog, serve } from "./trial.js";
 
 const context = (userId: number): Context => ({
   traceId: String(userId).padStart(32, "0"),
+  spanId: "",
   userId,
   role: Role.CUSTOMER,
   deadlineMs: Date.now() + 10_000,

@@ -4,7 +4,7 @@
 import type { ItemContext } from "@piata/contracts/item";
 import type { Status } from "@piata/contracts/rpc/status";
 import { coalesce } from "./coalesce.js";
-import { type Context, toItemContext } from "./context.js";
+import { type Context, longest, toItemContext } from "./context.js";
 import { Failure, fromStatus, invalidArgument, toStatus } from "./errors.js";
 import type { Metrics } from "./metrics.js";
 import type { Unary } from "./rpc-client.js";
@@ -82,10 +82,9 @@ export function batched<
     observe: (items) => batchItems.observe(items),
     async send(asked) {
       const items = asked.map(
-        ({ context, item }) => ({ ...item, context: toItemContext(context) }) as Item,
+        ({ context, item }) => ({ ...item, context: toItemContext(context) }) as unknown as Item,
       );
-      const deadlineMs = Math.max(...asked.map(({ context }) => context.deadlineMs));
-      const { results } = await rpc({ items }, { deadlineMs });
+      const { results } = await rpc({ items }, longest(asked.map(({ context }) => context)));
       return results.map((result) => (result.failure ? fromStatus(result.failure) : result));
     },
   });

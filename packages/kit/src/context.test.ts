@@ -3,7 +3,13 @@ import { describe, it } from "node:test";
 import { Role } from "@piata/contracts/item";
 import { newTraceId, ownContext, signedIn, staff, toItemContext } from "./context.js";
 
-const item = (userId: number, role: Role) => ({ traceId: newTraceId(), userId, role });
+const item = (userId: number, role: Role) => ({
+  traceId: newTraceId(),
+  spanId: "",
+  timeoutMs: 0,
+  userId,
+  role,
+});
 
 describe("a context", () => {
   it("has a trace id of 32 hex digits, another one each time", () => {
@@ -22,10 +28,11 @@ describe("a context", () => {
     assert.equal(ownContext(500, 7, "a").traceId, "a");
   });
 
-  it("goes into an item without its deadline", () => {
-    const context = { ...item(7, Role.STAFF), deadlineMs: 1 };
-    const { deadlineMs: _, ...rest } = context;
-    assert.deepEqual(toItemContext(context), rest);
+  it("goes into an item with the time that is left, and never with none", () => {
+    const { timeoutMs: _, ...rest } = item(7, Role.STAFF);
+    const context = { ...rest, deadlineMs: 10_500 };
+    assert.deepEqual(toItemContext(context, 10_000), { ...rest, timeoutMs: 500 });
+    assert.equal(toItemContext(context, 10_600).timeoutMs, 1);
   });
 });
 

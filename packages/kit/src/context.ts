@@ -7,6 +7,8 @@ import { permissionDenied, unauthenticated } from "./errors.js";
 export interface Context {
   /** W3C trace id, 32 hex digits. */
   traceId: string;
+  /** The span that causes what is done for this context, 16 hex digits; "" when none is recorded. */
+  spanId: string;
   /** 0 when nobody is signed in. */
   userId: number;
   role: Role;
@@ -18,11 +20,14 @@ export const newTraceId = (): string => randomBytes(16).toString("hex");
 
 /** A context of a program's own, for work that nobody waits for. */
 export function ownContext(timeoutMs: number, userId = 0, traceId = newTraceId()): Context {
-  return { traceId, userId, role: Role.UNSPECIFIED, deadlineMs: Date.now() + timeoutMs };
+  const deadlineMs = Date.now() + timeoutMs;
+  return { traceId, spanId: "", userId, role: Role.UNSPECIFIED, deadlineMs };
 }
 
-export function toItemContext({ traceId, userId, role }: Context): ItemContext {
-  return { traceId, userId, role };
+/** A context on the wire, where its instant becomes a length of time. */
+export function toItemContext(context: Context, nowMs = Date.now()): ItemContext {
+  const { traceId, spanId, userId, role, deadlineMs } = context;
+  return { traceId, spanId, userId, role, timeoutMs: Math.max(1, Math.ceil(deadlineMs - nowMs)) };
 }
 
 /** The signed-in user of an item. Throws UNAUTHENTICATED / SIGN_IN_REQUIRED. */
@@ -41,3 +46,7 @@ export function staff(context: ItemContext | undefined): number {
   }
   return userId;
 }
+
+/** The context that is waited for longest: of a call that is made for all of them at once. */
+export const longest = (contexts: Context[]): Context =>
+  contexts.reduce((one, other) => (other.deadlineMs > one.deadlineMs ? other : one));

@@ -8,11 +8,13 @@
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { DiscoveryServiceService, type Instance } from "@piata/contracts/discovery";
+import { ownContext } from "./context.js";
 import type { Log } from "./log.js";
 import type { InstanceSource } from "./resolver.js";
 import { Channel } from "./rpc-client.js";
 
 const HEARTBEAT_MS = 700;
+const WITHDRAW_MS = 500;
 const RETRY_MS_MAX = 1_000;
 
 type Listener = (instances: Instance[]) => void;
@@ -122,7 +124,7 @@ export class Registration {
     await Promise.allSettled(
       this.#channels.map(async (channel) => {
         const rpc = channel.client(DiscoveryServiceService);
-        await rpc.withdraw({ instanceId }, { deadlineMs: Date.now() + 500 });
+        await rpc.withdraw({ instanceId }, ownContext(WITHDRAW_MS));
       }),
     );
     for (const channel of this.#channels) channel.close();
@@ -132,8 +134,7 @@ export class Registration {
     const { signal } = this.#stop;
     const rpc = channel.client(DiscoveryServiceService);
     while (!signal.aborted) {
-      const deadlineMs = Date.now() + HEARTBEAT_MS;
-      const said = rpc.heartbeat({ instance: this.#instance }, { deadlineMs });
+      const said = rpc.heartbeat({ instance: this.#instance }, ownContext(HEARTBEAT_MS));
       // A discovery that is away misses a heartbeat; the next one lists the instance again.
       const heard = await said.then(
         () => true,

@@ -9,18 +9,12 @@ import {
   type MethodDefinition,
   type ServiceError,
 } from "@grpc/grpc-js";
+import { type Context, toItemContext } from "./context.js";
 import { fromServiceError } from "./errors.js";
 import { type InstanceSource, registerDiscoveryScheme, SOURCE_OPTION } from "./resolver.js";
 
-export interface CallOptions {
-  /** When the caller gives up, in ms since the epoch. */
-  deadlineMs: number;
-}
-
-export type Unary<Request, Response> = (
-  request: Request,
-  options: CallOptions,
-) => Promise<Response>;
+/** A call that answers once. A request that says nothing of whom it is for gets that from the context. */
+export type Unary<Request, Response> = (request: Request, context: Context) => Promise<Response>;
 
 /**
  * Messages as they come, until the far side ends the stream, the caller breaks off or `signal`
@@ -102,15 +96,15 @@ export class Channel {
 
   #unary(method: AnyMethod): Unary<unknown, unknown> {
     const { path, requestSerialize, responseDeserialize } = method;
-    return (request, { deadlineMs }) =>
+    return (request, context) =>
       new Promise((resolve, reject) => {
         this.#client.makeUnaryRequest(
           path,
           requestSerialize,
           responseDeserialize,
-          request,
+          { context: toItemContext(context), ...(request as object) },
           this.#metadata,
-          { deadline: deadlineMs },
+          { deadline: context.deadlineMs },
           (error, response) => {
             if (error) reject(fromServiceError(error, this.#service));
             else resolve(response);

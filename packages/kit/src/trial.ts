@@ -7,6 +7,7 @@ import * as discovery from "@piata/contracts/discovery";
 import { Role } from "@piata/contracts/item";
 import * as payment from "@piata/contracts/payment";
 import type { Observable } from "rxjs";
+import { ownContext } from "./context.js";
 import { type Log, openLog } from "./log.js";
 import { Metrics } from "./metrics.js";
 import { Channel } from "./rpc-client.js";
@@ -119,13 +120,13 @@ export async function serve(handlers: TrialHandlers, options: ServeOptions = {})
   };
 }
 
-export const soon = (ms = PATIENCE_MS) => ({ deadlineMs: Date.now() + ms });
+export const soon = (ms = PATIENCE_MS) => ownContext(ms);
 
 export const traceId = "0123456789abcdef0123456789abcdef";
 
 /** One order to charge, by the customer 7. */
 export const chargeItem = (orderId: number): payment.BatchChargeRequest_Item => ({
-  context: { traceId, userId: 7, role: Role.CUSTOMER },
+  context: { traceId, spanId: "", timeoutMs: 0, userId: 7, role: Role.CUSTOMER },
   orderId,
   amount: { amountMinor: 100, currencyCode: "EUR" },
   paymentMethod: "sandbox-secret-card",

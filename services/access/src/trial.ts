@@ -10,7 +10,7 @@ import * as cart from "@piata/contracts/cart";
 import { Role } from "@piata/contracts/item";
 import { type User, UserServiceService } from "@piata/contracts/user";
 import { Secret } from "@piata/kit/config";
-import { newTraceId } from "@piata/kit/context";
+import { newTraceId, ownContext } from "@piata/kit/context";
 import { openLog } from "@piata/kit/log";
 import { Metrics } from "@piata/kit/metrics";
 import { migrate } from "@piata/kit/migrate";
@@ -101,9 +101,9 @@ export class Trial {
   }
 }
 
-export const within = () => ({ deadlineMs: Date.now() + RPC_TIMEOUT_MS });
+export const within = () => ownContext(RPC_TIMEOUT_MS);
 export const asUser = (userId: number) => ({
-  context: { traceId: newTraceId(), userId, role: Role.CUSTOMER },
+  context: { traceId: newTraceId(), spanId: "", timeoutMs: 0, userId, role: Role.CUSTOMER },
 });
 export const nobody = asUser(0);
 

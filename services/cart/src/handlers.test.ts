@@ -9,6 +9,7 @@ import {
 } from "@piata/contracts/cart";
 import { type ItemContext, Role } from "@piata/contracts/item";
 import type { Status } from "@piata/contracts/rpc/status";
+import { ownContext } from "@piata/kit/context";
 import { fromStatus, isFailure } from "@piata/kit/errors";
 import { Channel, type RpcClient } from "@piata/kit/rpc-client";
 import { createTestDatabase, type TestDatabase } from "@piata/testkit/database";
@@ -20,10 +21,10 @@ import { oneAtATime } from "./store.one-at-a-time.js";
 type Client = RpcClient<CartServiceService>;
 type Change = Omit<BatchChangeCartsRequest_Item, "context">;
 
-const soon = () => ({ deadlineMs: Date.now() + 10_000 });
+const soon = () => ownContext(10_000);
 
 const as = (userId: number): { context: ItemContext } => ({
-  context: { traceId: "0".repeat(32), userId, role: Role.UNSPECIFIED },
+  context: { traceId: "0".repeat(32), spanId: "", timeoutMs: 0, userId, role: Role.UNSPECIFIED },
 });
 
 const reasonOf = ({ failure }: { failure?: Status | undefined }): string => {

@@ -7,6 +7,7 @@ import {
 } from "@piata/contracts/catalog";
 import { type ItemContext, Role } from "@piata/contracts/item";
 import { Secret } from "@piata/kit/config";
+import { ownContext } from "@piata/kit/context";
 import { migrate } from "@piata/kit/migrate";
 import { Database, statement } from "@piata/kit/pg";
 import { Channel } from "@piata/kit/rpc-client";
@@ -65,10 +66,10 @@ export async function openDatabase() {
   };
 }
 
-export const options = () => ({ deadlineMs: Date.now() + DEADLINE_MS });
+export const options = () => ownContext(DEADLINE_MS);
 
 export const as = (userId: number, role = Role.CUSTOMER): { context: ItemContext } => ({
-  context: { traceId: "0".repeat(32), userId, role },
+  context: { traceId: "0".repeat(32), spanId: "", timeoutMs: 0, userId, role },
 });
 
 export type RunningCatalog = Awaited<ReturnType<typeof startCatalog>>;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, test } from "node:test";
 import { DiscoveryServiceService, type Instance } from "@piata/contracts/discovery";
+import { ownContext } from "@piata/kit/context";
 import { DiscoveryWatcher, Registration } from "@piata/kit/discovery";
 import { openLog } from "@piata/kit/log";
 import { Channel } from "@piata/kit/rpc-client";
@@ -81,8 +82,9 @@ test("a badly formed instance is refused with the field's name", async (t) => {
   const channel = new Channel({ service: "discovery", target: one.address, caller: "test" });
   t.after(() => channel.close());
   const rpc = channel.client(DiscoveryServiceService);
-  await assert.rejects(
-    rpc.heartbeat({ instance: instance("No Such") }, { deadlineMs: Date.now() + PATIENCE_MS }),
-    { code: "INVALID_ARGUMENT", reason: "INSTANCE_INVALID", metadata: { field: "instance" } },
-  );
+  await assert.rejects(rpc.heartbeat({ instance: instance("No Such") }, ownContext(PATIENCE_MS)), {
+    code: "INVALID_ARGUMENT",
+    reason: "INSTANCE_INVALID",
+    metadata: { field: "instance" },
+  });
 });

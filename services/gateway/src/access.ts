@@ -23,7 +23,7 @@ export function access({ channel, access: rpc, cookieSecure }: AccessOptions) {
   const users = channel.client(UserServiceService);
 
   const login = async ({ input }: Credentials, { anyone }: GraphqlContext): Promise<Tokens> =>
-    (await rpc.login({ ...input, context: anyone }, anyone)).tokens as Tokens;
+    (await rpc.login(input, anyone)).tokens as Tokens;
 
   const refresh = async (
     refreshToken: string | undefined,
@@ -32,7 +32,7 @@ export function access({ channel, access: rpc, cookieSecure }: AccessOptions) {
     if (!refreshToken) {
       throw unauthenticated("SIGN_IN_REQUIRED", "There is no refresh token; sign in again.");
     }
-    return (await rpc.refresh({ refreshToken, context: anyone }, anyone)).tokens as Tokens;
+    return (await rpc.refresh({ refreshToken }, anyone)).tokens as Tokens;
   };
 
   const cookieOptions = {
@@ -63,8 +63,7 @@ export function access({ channel, access: rpc, cookieSecure }: AccessOptions) {
     Query: {
       me: async (_: unknown, __: unknown, context: GraphqlContext) => {
         const caller = await context.signedIn();
-        const { id, email, role, createdAt } = (await users.getUser({ context: caller }, caller))
-          .user as User;
+        const { id, email, role, createdAt } = (await users.getUser({}, caller)).user as User;
         return { id, email, role: Role[role], createdAt: (createdAt as Date).toISOString() };
       },
     },
@@ -79,17 +78,17 @@ export function access({ channel, access: rpc, cookieSecure }: AccessOptions) {
         toGraphql(await refresh(token, context)),
       logout: async (_: unknown, __: unknown, context: GraphqlContext) => {
         const { anyone, accessToken = "", refreshToken = "" } = context;
-        await rpc.logout({ accessToken, refreshToken, context: anyone }, anyone);
+        await rpc.logout({ accessToken, refreshToken }, anyone);
         clearCookies(context.reply);
         return "Signed out.";
       },
       registerUser: async (_: unknown, { input }: Credentials, { anyone }: GraphqlContext) => {
-        await users.registerUser({ ...input, context: anyone }, anyone);
+        await users.registerUser(input, anyone);
         return "Registered.";
       },
       deleteMe: async (_: unknown, __: unknown, context: GraphqlContext) => {
         const caller = await context.signedIn();
-        await users.deleteUser({ context: caller }, caller);
+        await users.deleteUser({}, caller);
         clearCookies(context.reply);
         return "Deleted.";
       },

@@ -3,7 +3,7 @@ import { CatalogServiceService, type Product } from "@piata/contracts/catalog";
 import type { Money } from "@piata/contracts/money";
 import { batched } from "@piata/kit/batch";
 import { coalesce } from "@piata/kit/coalesce";
-import type { Context } from "@piata/kit/context";
+import { type Context, longest } from "@piata/kit/context";
 import type { Metrics } from "@piata/kit/metrics";
 import { units } from "@piata/kit/money";
 import type { Channel } from "@piata/kit/rpc-client";
@@ -46,10 +46,7 @@ export function catalog(channel: Channel, metrics: Metrics) {
   const categories = coalesce({
     name: "gateway.categories",
     key: () => 0,
-    send: async (asked: Context[]) => {
-      const deadlineMs = Math.max(...asked.map((context) => context.deadlineMs));
-      return [(await rpc.listCategories({}, { deadlineMs })).categories];
-    },
+    send: async (asked: Context[]) => [(await rpc.listCategories({}, longest(asked))).categories],
   });
 
   const product: Catalog["product"] = async (context, productId) =>
@@ -62,7 +59,6 @@ export function catalog(channel: Channel, metrics: Metrics) {
         toGraphql(await product(anyone, checkedId(id, "id"))),
       products: async (_: unknown, page: ProductsArguments, { anyone }: GraphqlContext) => {
         const request = {
-          context: anyone,
           categoryId: page.categoryId == null ? 0 : checkedId(page.categoryId, "categoryId"),
           ...pageRequest(page),
         };
@@ -78,7 +74,7 @@ export function catalog(channel: Channel, metrics: Metrics) {
         context: GraphqlContext,
       ) => {
         const caller = await context.signedIn();
-        return (await rpc.createCategory({ ...input, context: caller }, caller)).category;
+        return (await rpc.createCategory(input, caller)).category;
       },
       createProduct: async (
         _: unknown,
@@ -89,7 +85,6 @@ export function catalog(channel: Channel, metrics: Metrics) {
         const { categoriesIds, imageUrl, ...rest } = input;
         const request = {
           ...rest,
-          context: caller,
           imageUrl: imageUrl ?? "",
           categoryIds: categoriesIds,
         };

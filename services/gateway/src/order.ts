@@ -40,14 +40,12 @@ export function order(channel: Channel, metrics: Metrics) {
       setAsideOrders: async (_: unknown, page: PageArguments, context: GraphqlContext) => {
         const asked = pageRequest(page);
         const caller = await context.signedIn();
-        const request = { ...asked, context: caller };
-        return toPage(await naming(PAGE_FIELDS, rpc.listSetAsideOrders(request, caller)));
+        return toPage(await naming(PAGE_FIELDS, rpc.listSetAsideOrders(asked, caller)));
       },
       orders: async (_: unknown, page: PageArguments, context: GraphqlContext) => {
         const asked = pageRequest(page);
         const caller = await context.signedIn();
-        const request = { ...asked, context: caller };
-        return toPage(await naming(PAGE_FIELDS, rpc.listOrders(request, caller)));
+        return toPage(await naming(PAGE_FIELDS, rpc.listOrders(asked, caller)));
       },
     },
     Mutation: {
@@ -71,7 +69,7 @@ export function order(channel: Channel, metrics: Metrics) {
       cancelOrder: async (_: unknown, asked: { orderId: number }, context: GraphqlContext) => {
         const orderId = checkedId(asked.orderId, "orderId");
         const caller = await context.signedIn();
-        const { order: found } = await rpc.cancelOrder({ context: caller, orderId }, caller);
+        const { order: found } = await rpc.cancelOrder({ orderId }, caller);
         return toStatus(found as Order);
       },
       refundOrder: async (_: unknown, { input }: RefundArguments, context: GraphqlContext) => {
@@ -84,15 +82,13 @@ export function order(channel: Channel, metrics: Metrics) {
           });
         }
         const caller = await context.signedIn();
-        const request = { context: caller, orderId, refundKey, amountMinor: amountMinor ?? 0 };
+        const request = { orderId, refundKey, amountMinor: amountMinor ?? 0 };
         return toGraphql((await rpc.refundOrder(request, caller)).order as Order);
       },
       retryOrder: async (_: unknown, asked: { orderId: number }, context: GraphqlContext) => {
         const orderId = checkedId(asked.orderId, "orderId");
         const caller = await context.signedIn();
-        return toGraphql(
-          (await rpc.retryOrder({ context: caller, orderId }, caller)).order as Order,
-        );
+        return toGraphql((await rpc.retryOrder({ orderId }, caller)).order as Order);
       },
     },
   };

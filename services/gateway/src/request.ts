@@ -31,6 +31,7 @@ export class GraphqlContext {
     this.#sessions = sessions;
     this.anyone = {
       traceId: traceIdOf(request),
+      spanId: "",
       userId: 0,
       role: Role.UNSPECIFIED,
       deadlineMs: Date.now() + timeoutMs,

@@ -11,6 +11,7 @@ import {
 import { PaymentServiceService, PaymentState } from "@piata/contracts/payment";
 import type { Status } from "@piata/contracts/rpc/status";
 import { Secret } from "@piata/kit/config";
+import { ownContext } from "@piata/kit/context";
 import { fromStatus } from "@piata/kit/errors";
 import { migrate } from "@piata/kit/migrate";
 import { Database, statement } from "@piata/kit/pg";
@@ -42,10 +43,10 @@ const LEDGER = statement(
   `select state, amount_minor::integer as "amountMinor" from sandbox.ledger where key = $1`,
 );
 
-export const options = () => ({ deadlineMs: Date.now() + DEADLINE_MS });
+export const options = () => ownContext(DEADLINE_MS);
 
 export const as = (userId: number): { context: ItemContext } => ({
-  context: { traceId: "0".repeat(32), userId, role: Role.CUSTOMER },
+  context: { traceId: "0".repeat(32), spanId: "", timeoutMs: 0, userId, role: Role.CUSTOMER },
 });
 
 export const reasonOf = ({ failure }: { failure?: Status | undefined }): string => {

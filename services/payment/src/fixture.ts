@@ -10,6 +10,7 @@ import {
   RefundState,
 } from "@piata/contracts/payment";
 import { Secret } from "@piata/kit/config";
+import { ownContext } from "@piata/kit/context";
 import { fromStatus } from "@piata/kit/errors";
 import { migrate } from "@piata/kit/migrate";
 import { Database, statement } from "@piata/kit/pg";
@@ -128,7 +129,7 @@ export async function startPayment(url: string, env: Record<string, string> = {}
   });
   const channel = new Channel({ service: "payment", target: service.address, caller: "test" });
   const rpc = channel.client(PaymentServiceService);
-  const options = () => ({ deadlineMs: Date.now() + DEADLINE_MS });
+  const options = () => ownContext(DEADLINE_MS);
   return {
     rpc,
     options,

@@ -876,8 +876,9 @@ export const AccessServiceService = {
   },
   /**
    * Trades a refresh token for new tokens; the old one is spent. A spent token played again later
-   * than a short grace ends the session: one of the two players stole it. Errors: UNAUTHENTICATED /
-   * TOKEN_INVALID, TOKEN_EXPIRED, SESSION_ENDED.
+   * than a short grace ends the session: one of the two players stole it. Idempotent within that
+   * grace, which is longer than any call lasts. Errors: UNAUTHENTICATED / TOKEN_INVALID,
+   * TOKEN_EXPIRED, SESSION_ENDED.
    */
   refresh: {
     path: "/piata.access.v1.AccessService/Refresh" as const,
@@ -943,8 +944,9 @@ export interface AccessServiceServer extends UntypedServiceImplementation {
   login: handleUnaryCall<LoginRequest, LoginResponse>;
   /**
    * Trades a refresh token for new tokens; the old one is spent. A spent token played again later
-   * than a short grace ends the session: one of the two players stole it. Errors: UNAUTHENTICATED /
-   * TOKEN_INVALID, TOKEN_EXPIRED, SESSION_ENDED.
+   * than a short grace ends the session: one of the two players stole it. Idempotent within that
+   * grace, which is longer than any call lasts. Errors: UNAUTHENTICATED / TOKEN_INVALID,
+   * TOKEN_EXPIRED, SESSION_ENDED.
    */
   refresh: handleUnaryCall<RefreshRequest, RefreshResponse>;
   /**

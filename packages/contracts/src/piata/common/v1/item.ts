@@ -31,10 +31,17 @@ export interface ItemContext {
   userId: number;
   /** What that user may do beyond their own data. */
   role: Role;
+  /**
+   * How long the caller still waits when it sends the call, in milliseconds; 0 when it does not say.
+   * A length of time and not an instant, because the clocks of two machines differ.
+   */
+  timeoutMs: number;
+  /** The span that caused the item, 16 hex digits; empty when the trace is not recorded. */
+  spanId: string;
 }
 
 function createBaseItemContext(): ItemContext {
-  return { traceId: "", userId: 0, role: 0 };
+  return { traceId: "", userId: 0, role: 0, timeoutMs: 0, spanId: "" };
 }
 
 export const ItemContext: MessageFns<ItemContext> = {
@@ -47,6 +54,12 @@ export const ItemContext: MessageFns<ItemContext> = {
     }
     if (message.role !== 0) {
       writer.uint32(24).int32(message.role);
+    }
+    if (message.timeoutMs !== 0) {
+      writer.uint32(32).int32(message.timeoutMs);
+    }
+    if (message.spanId !== "") {
+      writer.uint32(42).string(message.spanId);
     }
     return writer;
   },
@@ -86,6 +99,22 @@ export const ItemContext: MessageFns<ItemContext> = {
             }
 
             message.role = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.timeoutMs = reader.int32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.spanId = reader.string();
             continue;
           }
         }
