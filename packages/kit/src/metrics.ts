@@ -1,4 +1,5 @@
 /** What every program counts, in Prometheus' terms. */
+import type { Server } from "node:http";
 import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -29,6 +30,11 @@ export class Metrics {
     registers: [this.registry],
   });
 
+  /** Begun and not answered yet; health checks are no calls. */
+  callsInProgress = 0;
+  /** Since the start. */
+  callsAnswered = 0;
+
   constructor(program: string) {
     this.registry.setDefaultLabels({ program });
     collectDefaultMetrics({ register: this.registry });
@@ -37,5 +43,19 @@ export class Metrics {
   answer(method: string, code: string, startMs: number): void {
     this.answered.inc({ method, code });
     this.seconds.observe({ method }, (performance.now() - startMs) / 1000);
+    if (!isHealthCheck(method)) this.callsAnswered += 1;
+  }
+
+  /** Counts the requests of an HTTP server as calls in progress. */
+  countRequests(server: Server): void {
+    server.on("request", (_, response) => {
+      this.callsInProgress += 1;
+      response.once("close", () => {
+        this.callsInProgress -= 1;
+      });
+    });
   }
 }
+
+/** Whether a call only asks if we serve. */
+export const isHealthCheck = (method: string): boolean => method.startsWith("grpc.health.");

@@ -20,7 +20,7 @@ import { HealthImplementation } from "grpc-health-check";
 import { type Observable, Subject, takeUntil, throwError } from "rxjs";
 import { Failure, failureIn, fromStatus, internal, toServiceError } from "./errors.js";
 import type { Log } from "./log.js";
-import type { Metrics } from "./metrics.js";
+import { isHealthCheck, type Metrics } from "./metrics.js";
 
 export interface RpcServerOptions {
   host: string;
@@ -214,11 +214,15 @@ function callLogger(log: Log, metrics: Metrics): ServerInterceptor {
     let caller: string | undefined;
     let request: Loggable = {};
     let written = false;
+    // A stream is open all day; it is not work in progress.
+    const inProgress = method.responseStream || isHealthCheck(rpc) ? 0 : 1;
+    metrics.callsInProgress += inProgress;
     const write = (code: string, reason?: string) => {
       if (written) return;
       written = true;
+      metrics.callsInProgress -= inProgress;
       metrics.answer(rpc, code, start);
-      if (rpc.startsWith("grpc.health.")) return;
+      if (isHealthCheck(rpc)) return;
       const durationMs = Math.round((performance.now() - start) * 100) / 100;
       const items = request.items?.length;
       const traceId = traceOf(request);

@@ -1,8 +1,7 @@
 /** The life of a program: read the configuration, start, be found, drain, stop. */
 import { randomUUID } from "node:crypto";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import type { Provider, Type } from "@nestjs/common";
+import { Probe } from "@piata/contracts/discovery";
 import {
   ConfigError,
   type ConfigOf,
@@ -10,14 +9,19 @@ import {
   readConfig,
   type Settings,
 } from "./config.js";
-import { DiscoveryWatcher, Registration } from "./discovery.js";
+import { DiscoveryWatcher } from "./discovery.js";
+import { openHttp, type Pages } from "./http.js";
+import { LoadMeter } from "./load.js";
 import { type Log, openLog } from "./log.js";
 import { Metrics } from "./metrics.js";
+import { Registration } from "./registration.js";
 import { Channel } from "./rpc-client.js";
 import { type RpcServer, startRpcServer } from "./rpc-server.js";
 
 /** sysexits.h: the configuration is wrong, so starting again would not help. */
 const EX_CONFIG = 78;
+/** How long a start waits for the first heartbeat; discovery may be away. */
+const LISTED_MS = 500;
 const DRAIN_MS = 300;
 const CLOSE_MS = 8_000;
 /** A stop that hangs is ended, with a word about it, before the launcher kills at 12 s. */
@@ -30,6 +34,8 @@ export interface Serving {
   services: Record<string, object>;
   controllers: Type[];
   providers: Provider[];
+  /** What its HTTP port shows beside /healthz and /metrics. */
+  pages?: Pages;
 }
 
 /** What a program is given to start with. */
@@ -62,7 +68,8 @@ export async function run<S extends Settings & Common>(
     stopOnSignal(log, async () => running?.stop());
     running = await launch({ name, config, common, log, stops }, start);
     const { address, httpAddress } = running;
-    process.send?.({ type: "ready", address, httpAddress });
+    await running.listed;
+    if (process.connected) process.send?.({ type: "ready", address, httpAddress });
   } catch (error) {
     const text = error instanceof ConfigError ? error.message : (error as Error).stack;
     process.stderr.write(`${name}: ${text}\n`);
@@ -73,6 +80,8 @@ export async function run<S extends Settings & Common>(
 interface Running {
   address: string;
   httpAddress: string;
+  /** Resolves when whoever looks it up can find it, or soon if there is no one to list it. */
+  listed: Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -111,22 +120,29 @@ async function launch<S extends Settings & Common>(
     connect,
     onStop: (close) => stops.push(close),
   });
-  const server =
-    "services" in started
-      ? await startRpcServer({ host, port, log, metrics, ...started })
-      : started;
-  const http = await openHttp(host, httpPort, metrics);
+  const speaksGrpc = "services" in started;
+  const server = speaksGrpc
+    ? await startRpcServer({ host, port, log, metrics, ...started })
+    : started;
+  const pages = speaksGrpc ? started.pages : undefined;
+  const http = await openHttp({ host, port: httpPort, metrics, pages });
   const advertised = common.advertisedHost ?? host;
   const address = `${advertised}:${server.port}`;
   const httpAddress = `${advertised}:${http.port}`;
-  const registration = new Registration(name === "discovery" ? [] : discoveryAddresses, {
-    id: randomUUID(),
-    service: name,
-    address,
-    httpAddress,
-    version: common.version,
-    startedAt: new Date(),
-  });
+  const meter = new LoadMeter(metrics);
+  const registration = new Registration(
+    name === "discovery" ? [] : discoveryAddresses,
+    {
+      id: randomUUID(),
+      service: name,
+      address,
+      httpAddress,
+      version: common.version,
+      startedAt: new Date(),
+      probe: speaksGrpc ? Probe.GRPC : Probe.HTTP,
+    },
+    { log, load: () => meter.load() },
+  );
   const stop = async () => {
     server.drain();
     http.drain();
@@ -137,43 +153,7 @@ async function launch<S extends Settings & Common>(
     for (const close of stops.reverse()) await close();
     await http.close();
   };
-  return { address, httpAddress, stop };
-}
-
-interface HttpServer {
-  port: number;
-  drain(): void;
-  close(): Promise<void>;
-}
-
-/** /healthz for whoever asks whether it serves, /metrics for Prometheus. */
-async function openHttp(host: string, port: number, metrics: Metrics): Promise<HttpServer> {
-  let serving = true;
-  const server = createServer(async (request, response) => {
-    if (request.url === "/healthz") {
-      response.writeHead(serving ? 200 : 503, { "content-type": "application/json" });
-      response.end(JSON.stringify({ status: serving ? "SERVING" : "NOT_SERVING" }));
-    } else if (request.url === "/metrics") {
-      response.writeHead(200, { "content-type": metrics.registry.contentType });
-      response.end(await metrics.registry.metrics());
-    } else {
-      response.writeHead(404).end();
-    }
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject).listen(port, host, resolve);
-  });
-  return {
-    port: (server.address() as AddressInfo).port,
-    drain: () => {
-      serving = false;
-    },
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
+  return { address, httpAddress, listed: registration.tried(LISTED_MS), stop };
 }
 
 function stopOnSignal(log: Log, stop: () => Promise<void>): void {

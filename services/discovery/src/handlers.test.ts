@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, test } from "node:test";
-import { DiscoveryServiceService, type Instance } from "@piata/contracts/discovery";
+import { DiscoveryServiceService, type Instance, Probe } from "@piata/contracts/discovery";
 import { ownContext } from "@piata/kit/context";
-import { DiscoveryWatcher, Registration } from "@piata/kit/discovery";
+import { DiscoveryWatcher } from "@piata/kit/discovery";
 import { openLog } from "@piata/kit/log";
+import { Registration } from "@piata/kit/registration";
 import { Channel } from "@piata/kit/rpc-client";
 import { type RunningService, startService } from "@piata/testkit/service";
 
@@ -21,6 +22,7 @@ after(async () => {
 });
 
 const instance = (service: string): Instance => ({
+  probe: Probe.UNSPECIFIED,
   id: randomUUID(),
   service,
   address: "127.0.0.1:5000",
@@ -85,6 +87,6 @@ test("a badly formed instance is refused with the field's name", async (t) => {
   await assert.rejects(rpc.heartbeat({ instance: instance("No Such") }, ownContext(PATIENCE_MS)), {
     code: "INVALID_ARGUMENT",
     reason: "INSTANCE_INVALID",
-    metadata: { field: "instance" },
+    metadata: { field: "instance.service" },
   });
 });

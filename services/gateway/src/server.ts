@@ -40,7 +40,7 @@ export interface ServerOptions {
 
 /** The gateway's HTTP server, not listening yet. */
 export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
-  const { schema, resolvers, bodyBytesMax, imagesDir, graphiql } = options;
+  const { schema, resolvers, metrics, bodyBytesMax, imagesDir, graphiql } = options;
   const refuseHttp = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
     const context = new GraphqlContext(request, reply, options);
     const failure = httpFailure(error, options, context);
@@ -52,6 +52,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
     forceCloseConnections: "idle",
     requestTimeout: REQUEST_MS,
   });
+  metrics.countRequests(app.server);
   app.removeContentTypeParser("text/plain");
   await app.register(cookie);
   await app.register(mercurius, {
