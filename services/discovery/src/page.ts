@@ -84,8 +84,7 @@ ${sum(instances.length - unhealthy, "healthy", "good")}
 ${sum(unhealthy, "unhealthy", unhealthy > 0 ? "bad" : "")}
 </dl>
 ${discovery.settled ? "" : '<p class="notice">Just started: some may not have been heard yet.</p>'}
-${services.map(section).join("\n")}
-${services.length === 0 ? '<p class="empty">No instance has registered.</p>' : ""}
+${services.length > 0 ? table(services) : '<p class="empty">No instance has registered.</p>'}
 ${events.length > 0 ? lately(overview) : ""}
 </main>
 <footer>Renews itself every ${REFRESH_SECONDS} s · <a href="/v1/services">JSON</a> ·
@@ -98,24 +97,26 @@ ${events.length > 0 ? lately(overview) : ""}
 const sum = (count: number, label: string, tone = ""): string =>
   `<div class="${tone}"><dt>${label}</dt><dd>${count}</dd></div>`;
 
-const COLUMNS = `<thead><tr><th>Health</th><th>Address</th><th>Version</th><th class="n">Up</th>
-<th class="n">Calls/s</th><th class="n">Under way</th><th>Event loop</th><th class="n">CPU</th>
-<th class="n">Memory</th><th class="n">Heartbeat</th></tr></thead>`;
+const table = (services: ServiceOverview[]): string => `<section><div class="wide"><table>
+<thead><tr><th>Health</th><th>Address</th><th>Version</th><th class="n">Up</th>
+<th class="n">Calls/s</th><th class="n">Active</th><th>Event loop</th><th class="n">CPU</th>
+<th class="n">Memory</th><th class="n">Heartbeat</th></tr></thead>
+${services.map(group).join("\n")}
+</table></div></section>`;
 
-function section({ service, instances }: ServiceOverview): string {
+function group({ service, instances }: ServiceOverview): string {
   const listed = instances.filter((instance) => instance.listed).length;
   const tone = listed === 0 ? "bad" : listed < instances.length ? "fair" : "good";
   // Those that need a person's eye come first.
   const rank = ({ health }: InstanceOverview) => (health === "UNHEALTHY" ? 0 : 1);
   const shown = instances.toSorted((one, other) => rank(one) - rank(other)).slice(0, ROWS_MAX);
   const left = instances.length - shown.length;
-  return `<section>
-<h2>${escapeHtml(service)} <span class="${tone}">${listed} of ${instances.length} listed</span></h2>
-<div class="wide"><table>${COLUMNS}<tbody>
-${shown.map(row).join("\n")}
-</tbody></table></div>
-${left > 0 ? `<p class="notice">${left} more are in <a href="/v1/services">JSON</a>.</p>` : ""}
-</section>`;
+  const rest = `<tr><td colspan="10">${left} more are in <a href="/v1/services">JSON</a></td></tr>`;
+  return `<tbody>
+<tr><th colspan="10" scope="rowgroup"><h2>${escapeHtml(service)} \
+<span class="${tone}">${listed} of ${instances.length} listed</span></h2></th></tr>
+${shown.map(row).join("\n")}${left > 0 ? rest : ""}
+</tbody>`;
 }
 
 function row(instance: InstanceOverview): string {
@@ -160,7 +161,7 @@ const meter = (share: number): string =>
 
 const percent = (share: number): string => `${Math.round(share * 100)} %`;
 
-const decimal = (value: number): string => value.toFixed(value < 9.95 ? 1 : 0);
+const decimal = (value: number): string => value.toFixed(value > 0 && value < 9.95 ? 1 : 0);
 
 const counted = (count: number, noun: string): string =>
   `${count} ${noun}${count === 1 ? "" : "s"}`;

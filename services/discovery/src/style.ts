@@ -27,23 +27,28 @@ a { color: inherit; }
 .sums .bad { background: var(--bad-wash); }
 .sums .bad dd { color: var(--bad); }
 section { margin: 1rem 0; overflow: hidden; }
-h2 { display: flex; align-items: center; gap: .7rem; margin: 0; padding: .8rem 1.1rem;
-  font-size: 1.05rem; }
+h2 { display: flex; align-items: center; gap: .7rem; margin: 0; font-size: 1.05rem; }
+section > h2 { padding: .8rem 1.1rem .3rem; }
 h2 span { padding: .05rem .6rem; border-radius: 1rem; font-size: .8rem; font-weight: 500; }
 h2 .good { background: var(--good-wash); color: var(--good); }
 h2 .fair { background: var(--fair-wash); color: var(--fair); }
 h2 .bad { background: var(--bad-wash); color: var(--bad); }
 .wide { overflow-x: auto; }
-table { width: 100%; min-width: 66rem; table-layout: fixed; border-collapse: collapse;
+table { width: 100%; min-width: 68rem; table-layout: fixed; border-collapse: collapse;
   font-variant-numeric: tabular-nums; }
-th:nth-child(1) { width: 23%; } th:nth-child(2) { width: 16%; } th:nth-child(3) { width: 8%; }
-th:nth-child(7) { width: 12%; }
-th, td { padding: .45rem .6rem; border-top: 1px solid var(--line); text-align: left;
-  vertical-align: top; overflow-wrap: anywhere; }
-th { color: var(--soft); font-size: .78rem; font-weight: 500; }
+thead th:nth-child(1) { width: 21%; } thead th:nth-child(2) { width: 15%; }
+thead th:nth-child(3) { width: 9%; } thead th:nth-child(4) { width: 10.5%; }
+thead th:nth-child(5) { width: 6.5%; } thead th:nth-child(6) { width: 6%; }
+thead th:nth-child(7) { width: 11%; } thead th:nth-child(8) { width: 6%; }
+thead th:nth-child(9) { width: 7.5%; } thead th:nth-child(10) { width: 7.5%; }
+th, td { padding: .4rem .6rem; text-align: left; vertical-align: top; }
+td { overflow-wrap: anywhere; }
+thead th { padding: .7rem .6rem; color: var(--soft); font-size: .8rem; font-weight: 500; }
+tbody th { padding-top: .9rem; border-top: 1px solid var(--line); color: var(--ink); }
+tbody tr:last-child td { padding-bottom: .9rem; }
 th:first-child, td:first-child { padding-left: 1.1rem; }
 th:last-child, td:last-child { padding-right: 1.1rem; }
-.n { text-align: right; }
+th.n, td.n { text-align: right; white-space: nowrap; }
 td > b { font-weight: 500; }
 td > b::before { content: ""; display: inline-block; width: .55em; height: .55em;
   margin-right: .5em; border-radius: 50%; background: currentColor; }
