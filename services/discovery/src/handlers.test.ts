@@ -8,6 +8,7 @@ import { openLog } from "@piata/kit/log";
 import { Registration } from "@piata/kit/registration";
 import { Channel } from "@piata/kit/rpc-client";
 import { type RunningService, startService } from "@piata/testkit/service";
+import { until } from "@piata/testkit/until";
 
 const quiet = openLog("test", "silent");
 const PATIENCE_MS = 5_000;
@@ -89,4 +90,35 @@ test("a badly formed instance is refused with the field's name", async (t) => {
     reason: "INSTANCE_INVALID",
     metadata: { field: "instance.service" },
   });
+});
+
+test("its HTTP port has the page and the JSON, and takes nothing but GET", async () => {
+  const page = await fetch(`http://${one.httpAddress}/?from=bookmark`);
+  assert.equal(page.status, 200);
+  assert.equal(page.headers.get("content-type"), "text/html; charset=utf-8");
+  assert.match(page.headers.get("content-security-policy") ?? "", /^default-src 'none'/);
+  assert.match(await page.text(), /^<!doctype html>/);
+  const json = await fetch(`http://${one.httpAddress}/v1/services`);
+  assert.equal(json.headers.get("content-type"), "application/json; charset=utf-8");
+  assert.deepEqual(Object.keys((await json.json()) as object), ["discovery", "services", "events"]);
+  const sent = await fetch(`http://${one.httpAddress}/v1/services`, { method: "POST" });
+  assert.deepEqual([sent.status, sent.headers.get("allow")], [405, "GET, HEAD"]);
+  assert.equal((await fetch(`http://${one.httpAddress}/constructor`)).status, 404);
+});
+
+test("its metrics count the instances by service and health, and the failures of probes", async (t) => {
+  const gone = await startService("discovery", {});
+  await gone.stop();
+  const { address } = gone;
+  const listed = [instance("zeta"), { ...instance("zeta"), address, probe: Probe.GRPC }];
+  const registrations = listed.map((known) => new Registration([one.address], known));
+  t.after(() => Promise.all(registrations.map((registration) => registration.withdraw())));
+  const metrics = async () => (await fetch(`http://${one.httpAddress}/metrics`)).text();
+  const text = await until(async () => {
+    const now = await metrics();
+    return /service="zeta",health="UNHEALTHY"/.test(now) && now;
+  });
+  assert.match(text, /^piata_instances{service="zeta",health="UNPROBED".*} 1$/m);
+  assert.match(text, /^piata_instances{service="zeta",health="UNHEALTHY".*} 1$/m);
+  assert.match(text, /^piata_probe_failures_total{verdict="DEAD".*} [1-9]/m);
 });
