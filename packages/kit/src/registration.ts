@@ -1,4 +1,4 @@
-/** Keeping oneself listed: a heartbeat to every discovery instance, and a word to each at the end. */
+/** Keeping oneself listed: heartbeats to every discovery instance, and a last word to each. */
 import { setTimeout as pause } from "node:timers/promises";
 import { DiscoveryServiceService, type Instance, type Load } from "@piata/contracts/discovery";
 import { ownContext } from "./context.js";

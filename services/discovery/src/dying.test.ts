@@ -28,6 +28,8 @@ async function find(discovery: RunningService, address: string) {
   return all.find((instance: InstanceOverview) => instance.address === address);
 }
 
+const portOf = (address: string): string => address.slice(address.lastIndexOf(":") + 1);
+
 /** How long until the condition holds. Fails when that takes a minute. */
 async function timed(what: () => boolean | Promise<boolean>): Promise<number> {
   const start = performance.now();
@@ -76,7 +78,7 @@ describe("with two discoveries that know nothing of each other", () => {
   }
 
   for (const name of ["cart", "gateway"] as const) {
-    it(`a ${name} is listed when it is ready, healthy when probed, and says its load`, async (t) => {
+    it(`a ${name} is listed when ready, healthy when probed, and says its load`, async (t) => {
       const service = await start(t, name);
       for (const discovery of discoveries) {
         assert.equal((await find(discovery, service.address))?.listed, true);
@@ -133,7 +135,7 @@ describe("with two discoveries that know nothing of each other", () => {
     assert.equal(await stopped, 0);
   });
 
-  it("whoever heartbeats but is not there is shown with the reason and given to nobody", async (t) => {
+  it("whoever heartbeats but is not there is shown, with why, and given to nobody", async (t) => {
     const gone = await startService("discovery", {});
     await gone.stop();
     const { address } = gone;
@@ -146,9 +148,33 @@ describe("with two discoveries that know nothing of each other", () => {
     }
     await until(() => !sees(gone));
     const again = await startService("discovery", {
-      DISCOVERY_PORT: address.slice(address.lastIndexOf(":") + 1),
+      DISCOVERY_PORT: portOf(address),
     });
     t.after(() => again.stop());
     await until(() => sees(gone));
+  });
+});
+
+describe("with the only discovery away", () => {
+  it("a program starts all the same, and is found soon after discovery is back", async (t) => {
+    const first = await startService("discovery", {});
+    const watcher = new DiscoveryWatcher([first.address], "test", log);
+    t.after(() => watcher.close());
+    const env = { DISCOVERY_ADDRESSES: first.address, GATEWAY_PORT: "0" };
+    const known = await startService("gateway", env);
+    t.after(() => known.stop());
+    const sees = ({ address }: RunningService) =>
+      watcher.instances("gateway").some((instance) => instance.address === address);
+    await until(() => sees(known));
+    first.kill();
+    const late = await startService("gateway", env);
+    t.after(() => late.stop());
+    assert.ok(sees(known) && !sees(late));
+    const back = await startService("discovery", { DISCOVERY_PORT: portOf(first.address) });
+    t.after(() => back.stop());
+    const foundMs = await timed(() => sees(late));
+    t.diagnostic(`found after ${Math.round(foundMs)} ms`);
+    assert.ok(foundMs < GONE_MS, `took ${foundMs} ms`);
+    assert.ok(sees(known));
   });
 });

@@ -106,7 +106,7 @@ test("its HTTP port has the page and the JSON, and takes nothing but GET", async
   assert.equal((await fetch(`http://${one.httpAddress}/constructor`)).status, 404);
 });
 
-test("its metrics count the instances by service and health, and the failures of probes", async (t) => {
+test("its metrics count instances by service and health, and probes that fail", async (t) => {
   const gone = await startService("discovery", {});
   await gone.stop();
   const { address } = gone;

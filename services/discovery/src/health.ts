@@ -3,12 +3,12 @@
 /** How one probe ended. */
 export type Outcome =
   | { verdict: "SERVING" }
-  /** NOT_SERVING: it said so. DEAD: nobody is there. NO_ANSWER: not in time, or we could not ask. */
+  /** NOT_SERVING: it said so. DEAD: nobody is there. NO_ANSWER: late, or we could not ask. */
   | { verdict: "NOT_SERVING" | "DEAD" | "NO_ANSWER"; why: string };
 
 /**
- * UNPROBED: it has just come and counts as healthy. SILENT: it left probes unanswered. DOWN: it says
- * that it does not serve, or nobody is there.
+ * UNPROBED: it has just come and counts as healthy. SILENT: it left probes unanswered. DOWN: it
+ * says that it does not serve, or nobody is there.
  */
 export type State = "UNPROBED" | "HEALTHY" | "SILENT" | "DOWN";
 
@@ -56,8 +56,8 @@ export function afterProbe(health: Health, outcome: Outcome, nowMs: number): Hea
 }
 
 /**
- * The instances of one service that callers are told of. Those that are DOWN are not. Those that are
- * SILENT are not, unless that were more than half of the others: then it is rather we, or the
+ * The instances of one service that callers are told of. Those that are DOWN are not. Those that
+ * are SILENT are not, unless that were more than half of the others: then it is rather we, or the
  * machine, that are slow, and to send everybody to the few that are left would end those as well
  * (Envoy calls this its panic threshold). Their leases still run out when they really are gone.
  */

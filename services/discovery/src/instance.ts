@@ -1,4 +1,4 @@
-/** What an instance may say about itself. Whatever it says is shown to people and called by others. */
+/** What an instance may say about itself: it is shown to people and called by others. */
 import { type Instance, type Load, Probe } from "@piata/contracts/discovery";
 import { invalidArgument } from "@piata/kit/errors";
 

@@ -1,4 +1,4 @@
-/** Everything that a person may want to know about the instances; GET /v1/services is this as JSON. */
+/** What a person may want to know about the instances; GET /v1/services is this as JSON. */
 import type { Load } from "@piata/contracts/discovery";
 import { listable } from "./health.js";
 import type { InstanceEvent, Journal } from "./journal.js";

@@ -149,8 +149,8 @@ function lately({ events }: Overview): string {
   const now = Date.now();
   const lines = events.map(({ at, service, address, what }) => {
     const ago = duration(Math.max(0, (now - at.getTime()) / 1000));
-    return `<li><time datetime="${at.toISOString()}">${ago} ago</time> <b>${escapeHtml(service)}</b> \
-<code>${escapeHtml(address)}</code> ${escapeHtml(what)}</li>`;
+    return `<li><time datetime="${at.toISOString()}">${ago} ago</time> \
+<b>${escapeHtml(service)}</b> <code>${escapeHtml(address)}</code> ${escapeHtml(what)}</li>`;
   });
   return `<section><h2>Lately</h2><ol>${lines.join("\n")}</ol></section>`;
 }

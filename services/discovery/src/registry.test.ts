@@ -89,7 +89,7 @@ test("what withdraws from a registry that did not know it is off for certain, to
   assert.deepEqual(registry.listing().withdrawnIds, []);
 });
 
-test("an unhealthy instance keeps its lease, is off the list and comes back by a probe only", () => {
+test("an unhealthy instance keeps its lease, is not listed, and is again by a probe only", () => {
   const { registry, ids, probe, notes } = registryAt();
   registry.heartbeat(instance("a"));
   probe("a", SERVING, DEAD);

@@ -10,7 +10,7 @@ import { sameInstance, wellFormedInstance, wellFormedLoad } from "./instance.js"
 
 export const INSTANCES_MAX = 10_000;
 const ID_LENGTH_MAX = 100;
-/** A registry that has not swept for so long was itself paused, and heard no heartbeat meanwhile. */
+/** A registry that has not swept for so long was paused, and heard no heartbeat meanwhile. */
 const PAUSED_MS = 500;
 
 /** An instance with a lease. */

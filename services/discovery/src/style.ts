@@ -36,11 +36,11 @@ h2 .bad { background: var(--bad-wash); color: var(--bad); }
 .wide { overflow-x: auto; }
 table { width: 100%; min-width: 68rem; table-layout: fixed; border-collapse: collapse;
   font-variant-numeric: tabular-nums; }
-thead th:nth-child(1) { width: 21%; } thead th:nth-child(2) { width: 15%; }
-thead th:nth-child(3) { width: 9%; } thead th:nth-child(4) { width: 10.5%; }
+thead th:nth-child(1) { width: 21%; } thead th:nth-child(2) { width: 14.5%; }
+thead th:nth-child(3) { width: 8%; } thead th:nth-child(4) { width: 10.5%; }
 thead th:nth-child(5) { width: 6.5%; } thead th:nth-child(6) { width: 6%; }
 thead th:nth-child(7) { width: 11%; } thead th:nth-child(8) { width: 6%; }
-thead th:nth-child(9) { width: 7.5%; } thead th:nth-child(10) { width: 7.5%; }
+thead th:nth-child(9) { width: 7.5%; } thead th:nth-child(10) { width: 9%; }
 th, td { padding: .4rem .6rem; text-align: left; vertical-align: top; }
 td { overflow-wrap: anywhere; }
 thead th { padding: .7rem .6rem; color: var(--soft); font-size: .8rem; font-weight: 500; }
@@ -58,7 +58,8 @@ code { font: .92em ui-monospace, monospace; }
 ol { margin: 0; padding: .2rem 1.1rem .9rem; list-style: none; }
 li { padding: .12rem 0; }
 time { display: inline-block; min-width: 7.5rem; }
-.notice { margin: 1rem 0; padding: .5rem 1.1rem; border-radius: 10px; background: var(--fair-wash); }
+.notice { margin: 1rem 0; padding: .5rem 1.1rem; border-radius: 10px;
+  background: var(--fair-wash); }
 .empty { padding: 4rem 1rem; color: var(--soft); text-align: center; }
 footer { margin-top: 1.5rem; font-size: .85rem; }
 `;
