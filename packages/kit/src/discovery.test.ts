@@ -8,8 +8,8 @@ import { until } from "@piata/testkit/until";
 import { Observable, ReplaySubject } from "rxjs";
 import { DiscoveryWatcher, Registration } from "./discovery.js";
 import { isFailure } from "./errors.js";
-import type { InstanceSource } from "./resolver.js";
 import { Channel } from "./rpc-client.js";
+import type { InstanceSource } from "./target.js";
 import { openTrialLog, serve, soon } from "./trial.js";
 
 const { log } = openTrialLog();
@@ -151,7 +151,7 @@ describe("a discovery:/// channel", () => {
 
   it("says at once what it lacks when the program has no discovery", () => {
     const open = () => new Channel({ service: "a", target: "discovery:///a", caller: "test" });
-    assert.throws(open, /discovery:\/\/\/a needs DISCOVERY_ADDRESSES/);
+    assert.throws(open, /DISCOVERY_ADDRESSES is missing, and discovery:\/\/\/a needs it/);
   });
 });
 

@@ -10,8 +10,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import { DiscoveryServiceService, type Instance } from "@piata/contracts/discovery";
 import { ownContext } from "./context.js";
 import type { Log } from "./log.js";
-import type { InstanceSource } from "./resolver.js";
 import { Channel } from "./rpc-client.js";
+import type { InstanceSource } from "./target.js";
 
 const HEARTBEAT_MS = 700;
 const WITHDRAW_MS = 500;
