@@ -9,8 +9,8 @@ import { Observable, ReplaySubject } from "rxjs";
 import { DiscoveryWatcher } from "./discovery.js";
 import { isFailure } from "./errors.js";
 import { Registration } from "./registration.js";
-import type { InstanceSource } from "./resolver.js";
 import { Channel } from "./rpc-client.js";
+import type { InstanceSource } from "./target.js";
 import { openTrialLog, serve, soon } from "./trial.js";
 
 const { log } = openTrialLog();
@@ -142,7 +142,7 @@ describe("a discovery:/// channel", () => {
 
   it("says at once what it lacks when the program has no discovery", () => {
     const open = () => new Channel({ service: "a", target: "discovery:///a", caller: "test" });
-    assert.throws(open, /discovery:\/\/\/a needs DISCOVERY_ADDRESSES/);
+    assert.throws(open, /DISCOVERY_ADDRESSES is missing, and discovery:\/\/\/a needs it/);
   });
 });
 

@@ -8,8 +8,8 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { DiscoveryServiceService, type Instance } from "@piata/contracts/discovery";
 import type { Log } from "./log.js";
-import type { InstanceSource } from "./resolver.js";
 import { Channel } from "./rpc-client.js";
+import type { InstanceSource } from "./target.js";
 
 const RETRY_MS_MAX = 1_000;
 

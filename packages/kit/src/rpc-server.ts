@@ -9,6 +9,7 @@ import {
   ServerInterceptingCall,
   type ServerInterceptingCallInterface,
   type ServerInterceptor,
+  type ServiceError,
   status,
 } from "@grpc/grpc-js";
 import type { RpcExceptionFilter } from "@nestjs/common";
@@ -18,7 +19,15 @@ import { ServerGrpc } from "@nestjs/microservices";
 import type { Status } from "@piata/contracts/rpc/status";
 import { HealthImplementation } from "grpc-health-check";
 import { type Observable, Subject, takeUntil, throwError } from "rxjs";
-import { Failure, failureIn, fromStatus, internal, toServiceError } from "./errors.js";
+import {
+  deadlineExceeded,
+  Failure,
+  failureIn,
+  fromStatus,
+  internal,
+  resourceExhausted,
+  toServiceError,
+} from "./errors.js";
 import type { Log } from "./log.js";
 import { isHealthCheck, type Metrics } from "./metrics.js";
 
@@ -86,6 +95,14 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   };
 }
 
+/** Calls that a server works on at once; their callers batch, so that few are many. */
+const CALLS_MAX = 256;
+
+interface UnaryCall {
+  cancelled: boolean;
+}
+type Answer = (error: Partial<ServiceError> | null, value?: unknown) => void;
+type UnaryHandler = (...call: unknown[]) => Promise<Observable<unknown>>;
 type StreamHandler = (...call: unknown[]) => Promise<Observable<unknown>>;
 
 /**
@@ -96,6 +113,8 @@ class PiataServer extends ServerGrpc {
   readonly #options: RpcServerOptions;
   readonly #health: HealthImplementation;
   readonly #draining = new Subject<void>();
+  /** Calls that are being worked on. */
+  #calls = 0;
   #server: Server | undefined;
 
   constructor(options: RpcServerOptions, health: HealthImplementation) {
@@ -139,6 +158,23 @@ class PiataServer extends ServerGrpc {
     return handler;
   }
 
+  // What nobody waits for any more is not begun, and what would wait long is refused at once.
+  override createUnaryServiceMethod(handler: UnaryHandler) {
+    const serve = super.createUnaryServiceMethod(handler) as (
+      call: UnaryCall,
+      answer: Answer,
+    ) => Promise<void>;
+    return async (call: UnaryCall, answer: Answer): Promise<void> => {
+      if (call.cancelled) return answer(toServiceError(nobodyWaits()));
+      if (this.#calls >= CALLS_MAX) return answer(toServiceError(overloaded()));
+      this.#calls += 1;
+      await serve(call, (...answered) => {
+        this.#calls -= 1;
+        answer(...answered);
+      });
+    };
+  }
+
   // A watch has no end of its own; its caller opens it again elsewhere.
   override createStreamServiceMethod(handler: StreamHandler) {
     return super.createStreamServiceMethod(async (...call: Parameters<StreamHandler>) =>
@@ -154,6 +190,9 @@ class PiataServer extends ServerGrpc {
     this.#server?.forceShutdown();
   }
 }
+
+const nobodyWaits = () => deadlineExceeded("DEADLINE", "Its caller does not wait for it any more.");
+const overloaded = () => resourceExhausted("OVERLOADED", "Too much is under way; try again soon.");
 
 // Generated definitions name methods as TypeScript does, @GrpcMethod as the proto does.
 function inProtoCase(methods: object): object {

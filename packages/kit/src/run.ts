@@ -101,10 +101,7 @@ async function launch<S extends Settings & Common>(
   const { host, port, httpPort, discoveryAddresses } = common;
   let discovery: DiscoveryWatcher | undefined;
   const connect = (service: string, target: string): Channel => {
-    if (target.startsWith("discovery:") && !discovery) {
-      if (discoveryAddresses.length === 0) {
-        throw new ConfigError(`DISCOVERY_ADDRESSES is missing, and ${target} needs it`);
-      }
+    if (target.startsWith("discovery:") && !discovery && discoveryAddresses.length > 0) {
       discovery = new DiscoveryWatcher(discoveryAddresses, name, log);
       stops.unshift(() => discovery?.close());
     }

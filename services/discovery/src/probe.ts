@@ -23,7 +23,7 @@ export function probeOf(instance: Instance): InstanceProbe | undefined {
   return undefined;
 }
 
-/** NO_ANSWER means that we do not know: it was late, or the way there is cut, or we are at fault. */
+/** NO_ANSWER: we do not know. It was late, the way there is cut, or we ourselves are at fault. */
 const noAnswer = (why = "no answer"): Outcome => ({ verdict: "NO_ANSWER", why });
 
 // What only a host that is up and has nobody at that port says.

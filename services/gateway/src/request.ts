@@ -1,6 +1,6 @@
 /** What a resolver knows of its request. */
 import { Role } from "@piata/contracts/item";
-import { type Context, newTraceId } from "@piata/kit/context";
+import { Caller, type Context, newTraceId } from "@piata/kit/context";
 import { unauthenticated } from "@piata/kit/errors";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Sessions } from "./sessions.js";
@@ -29,12 +29,15 @@ export class GraphqlContext {
     this.request = request;
     this.reply = reply;
     this.#sessions = sessions;
+    const caller = new Caller();
+    reply.raw.once("close", () => caller.leave());
     this.anyone = {
       traceId: traceIdOf(request),
       spanId: "",
       userId: 0,
       role: Role.UNSPECIFIED,
       deadlineMs: Date.now() + timeoutMs,
+      caller,
     };
   }
 

@@ -1,6 +1,6 @@
 /** The wish to order: what a customer may ask for, and what their key is bound to. */
 import type { BatchPlaceOrdersRequest_Item } from "@piata/contracts/order";
-import { signedIn } from "@piata/kit/context";
+import { handedOnMs, signedIn } from "@piata/kit/context";
 import { invalidArgument } from "@piata/kit/errors";
 import { checkedKey } from "@piata/kit/validate";
 
@@ -14,7 +14,11 @@ export interface Wish {
   /** Empty for none. */
   idempotencyKey: string;
   expectedTotalMinor: number | undefined;
+  /** Until when the customer waits, in ms since the epoch; nothing is begun after that. */
+  deadlineMs: number;
 }
+
+const PLACE_MS = 10_000;
 
 /**
  * Throws UNAUTHENTICATED / SIGN_IN_REQUIRED; INVALID_ARGUMENT / PAYMENT_METHOD_INVALID,
@@ -42,7 +46,8 @@ export function checkedWish(item: BatchPlaceOrdersRequest_Item): Wish {
     );
   }
   const traceId = context?.traceId ?? "";
-  return { userId, traceId, paymentMethod, idempotencyKey, expectedTotalMinor };
+  const deadlineMs = Date.now() + handedOnMs(context?.timeoutMs ?? 0, PLACE_MS);
+  return { userId, traceId, paymentMethod, idempotencyKey, expectedTotalMinor, deadlineMs };
 }
 
 /** What a key is bound to. */
