@@ -17,7 +17,11 @@ describe("a shop of several instances", () => {
   let shop: Shop;
 
   before(async () => {
-    shop = await startShop({ replicas: { gateway: 2, catalog: 3 } });
+    // Not the short time of the tests, but the one that a shop has.
+    shop = await startShop({
+      replicas: { gateway: 2, catalog: 3 },
+      env: { GATEWAY_IDLE_MS: "2500" },
+    });
   });
 
   after(() => shop.stop());

@@ -89,7 +89,13 @@ function launch(dataDir: string, { replicas = {}, env, demo }: ShopOptions): Chi
   // The channel ends the shop when the test's process dies, however it does.
   return spawn(process.execPath, args, {
     stdio: ["ignore", "pipe", "pipe", "ipc"],
-    env: { ...process.env, NODE_TEST_CONTEXT: undefined, ...env },
+    env: {
+      ...process.env,
+      NODE_TEST_CONTEXT: undefined,
+      // At the end nobody will use the connections that fetch has kept.
+      GATEWAY_IDLE_MS: "0",
+      ...env,
+    },
   });
 }
 
