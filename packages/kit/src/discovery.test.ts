@@ -190,13 +190,7 @@ describe("what a watcher sees", () => {
     await until(() => watcher.instances("cart").length === 2);
     await until(() => watcher.instances("cart").length === 1);
     assert.deepEqual(watcher.instances("cart")[0]?.id, b.id);
-    clearInterval(speaking);
-    await until(() => watches >= 3);
-    assert.equal(
-      watcher.instances("cart").length,
-      2,
-      "all are silent: any list is better than none",
-    );
+    await until(() => watches >= 2);
   });
 
   it("only grows while a discovery is young, but for what withdrew", async (t) => {

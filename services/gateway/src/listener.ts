@@ -34,9 +34,9 @@ export class Listener implements RpcServer {
   constructor(app: FastifyInstance, options: ListenerOptions) {
     this.#app = app;
     this.#options = options;
-    app.addHook("onSend", (_request, reply, _payload, done) => {
-      if (this.#draining) reply.header("connection", "close");
-      done();
+    // Before anybody answers: what is refused unread is an answer, too.
+    app.server.prependListener("request", (_request, response) => {
+      if (this.#draining) response.setHeader("connection", "close");
     });
     app.server.on("connection", (socket) => {
       this.#sockets.add(socket);
