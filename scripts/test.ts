@@ -1,4 +1,5 @@
 // npm test [-- <part of a file name> ...]: the checks, then every test, on a PostgreSQL of its own.
+// npm run test:long does the same with the large counts: ten rounds instead of one.
 import { execFile } from "node:child_process";
 import { existsSync, globSync } from "node:fs";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
@@ -10,6 +11,7 @@ import { findText, sentence } from "./files.ts";
 import { endServersIn, startPostgres } from "./postgres.ts";
 
 const TEST_TIMEOUT_MS = 120_000;
+const LONG_TEST_TIMEOUT_MS = 3_600_000;
 const CONCURRENCY = 2;
 const root = join(import.meta.dirname, "..");
 const bin = join(root, "node_modules", ".bin");
@@ -84,7 +86,7 @@ async function runTests(files: string[], signal: AbortSignal): Promise<Counts> {
     cwd: root,
     isolation: "process",
     concurrency: CONCURRENCY,
-    timeout: TEST_TIMEOUT_MS,
+    timeout: process.env.PIATA_TEST_LONG === "1" ? LONG_TEST_TIMEOUT_MS : TEST_TIMEOUT_MS,
     execArgv: ["--import", new URL("test-limit.ts", import.meta.url).href],
     signal,
   });
@@ -156,7 +158,11 @@ for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.on(name, () => interrupt.abort());
 }
 try {
-  const filters = process.argv.slice(2).map((part) => relative(root, join(root, part)));
+  const [first, ...rest] = process.argv.slice(2);
+  const isLong = first === "--long";
+  if (isLong) process.env.PIATA_TEST_LONG = "1";
+  const parts = isLong || first === undefined ? rest : [first, ...rest];
+  const filters = parts.map((part) => relative(root, join(root, part)));
   process.exitCode = (await main(filters, interrupt.signal)) ? 0 : 1;
 } catch (error) {
   console.error(sentence(error));
