@@ -1,11 +1,17 @@
 // What each program is started with.
 import { generateKeyPairSync } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { mkdir, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { SERVICES_WITH_DATABASE, type Service } from "./databases.ts";
 import { findText, writeWhole } from "./files.ts";
 import type { Options, ProgramName } from "./options.ts";
 import { INHERITED_FD, type ProgramSpec } from "./supervisor.ts";
+
+// Not npm_package_version: the launcher may be started without npm.
+const { version } = JSON.parse(
+  readFileSync(new URL("../package.json", import.meta.url), "utf8"),
+) as { version: string };
 
 const LOG_BYTES_MAX = 32 * 1024 * 1024;
 
@@ -45,7 +51,7 @@ function environmentOf(name: ProgramName, instance: number, shared: Shared): Nod
   const env: NodeJS.ProcessEnv = {
     NODE_COMPILE_CACHE: join(options.dataDir, "cache"),
     SHOP_CURRENCY: "EUR",
-    PIATA_VERSION: process.env.npm_package_version ?? "",
+    PIATA_VERSION: version,
     [`${prefix}_HOST`]: "127.0.0.1",
     [`${prefix}_PORT`]: "0",
     [`${prefix}_HTTP_PORT`]: "0",

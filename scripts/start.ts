@@ -89,16 +89,18 @@ function table(programs: readonly Program[], health: readonly string[]): string 
   ]);
   const lines = [["program", "pid", "address", "health"], ...rows].map(
     ([name = "", pid = "", address = "", state = ""]) =>
-      `  ${name.padEnd(12)}  ${pid.padStart(7)}  ${address.padEnd(21)}  ${state}`,
+      `  ${name.padEnd(13)}  ${pid.padStart(7)}  ${address.padEnd(21)}  ${state}`,
   );
   return `\n${lines.join("\n")}\n`;
 }
 
 function farewell(shop: Shop, { dataDir }: Options, tookMs: number): string {
+  const discovery = shop.programs.find(({ spec }) => spec.name === "discovery")?.httpAddress;
   const sandbox = (process.env.PAYMENT_PROVIDER ?? "sandbox") === "sandbox";
   return [
     `GraphQL   ${shop.url}   (open it in a browser for GraphiQL)`,
     ...(sandbox ? ["Payments  go to a sandbox: no money moves"] : []),
+    `Instances http://${discovery}   (who runs, where, and how they are)`,
     `Logs      ${shown(join(dataDir, "logs"))}`,
     "Stop      Ctrl-C",
     `Ready in ${seconds(tookMs).trim()}`,
