@@ -162,12 +162,17 @@ export class Tally {
   }
 }
 
+/** The outcome of what the client could not even send. */
+export const NOT_SENT = "not sent";
+
 /** Does something and says how it ended. */
 export type Task = () => Promise<string>;
 
 async function timed(task: Task, tally: Tally): Promise<void> {
   const start = performance.now();
-  const outcome = await task().catch((error: Error) => `error: ${error.message}`);
+  const outcome = await task().catch((error: Error) =>
+    error instanceof NoConnection ? NOT_SENT : `error: ${error.message}`,
+  );
   tally.add(outcome, performance.now() - start);
 }
 

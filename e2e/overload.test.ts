@@ -1,0 +1,120 @@
+import assert from "node:assert/strict";
+import { after, before, describe, it, type TestContext } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import {
+  closedLoop,
+  LoadClient,
+  NOT_SENT,
+  openLoop,
+  type Tally,
+  type Task,
+} from "@piata/testkit/load";
+import { type Shop, startShop } from "@piata/testkit/shop";
+import { assertBooksAgree, customers, offer } from "./market.ts";
+
+const isLong = process.env.PIATA_TEST_LONG === "1";
+/** Other tests run beside this one in `npm test`; alone, by `npm run test:long`, it is strict. */
+const LIMITS = isLong
+  ? { seconds: 5, reads: 0.6, orders: 0.9, refusedMs: 20, normal: 0.8 }
+  : { seconds: 2, reads: 0.3, orders: 0.5, refusedMs: 200, normal: 0.3 };
+const TIMES_CAPACITY = 3;
+const RECOVERY_MS = 5_000;
+const PEOPLE = 200;
+const FEW = 8;
+const REFUSED = "503";
+
+/** What is asked for can be answered, or is refused; whatever else comes of it is a fault. */
+interface Overload {
+  task: Task;
+  /** How many workers find the capacity. */
+  workers: number;
+  /** The part of the capacity that must be left. */
+  goodput: number;
+}
+
+describe("three times as much as can be done", () => {
+  let shop: Shop;
+  let client: LoadClient;
+  let tokens: string[];
+  let productId: number;
+
+  before(async () => {
+    shop = await startShop();
+    const people = await customers(shop, PEOPLE);
+    tokens = people.map(({ token = "" }) => token);
+    productId = await offer(people[0] as never, 10_000_000);
+    client = new LoadClient(shop.url, { connectionsMax: 512 });
+  });
+  after(async () => {
+    client.close();
+    await assertBooksAgree(shop);
+    await shop.stop();
+  });
+
+  async function overload(t: TestContext, { task, workers, goodput }: Overload): Promise<void> {
+    const { seconds, refusedMs, normal } = LIMITS;
+    const loop = (count: number) => closedLoop(count, seconds * 1_000, task);
+    await loop(workers);
+    const [quiet, peak] = [await loop(FEW), await loop(workers)];
+    const perSecond = peak.count("ok") / seconds;
+    const storm = await openLoop(TIMES_CAPACITY * perSecond, seconds * 1_000, task);
+    await pause(RECOVERY_MS);
+    const calm = await loop(FEW);
+
+    const left = storm.count("ok") / peak.count("ok");
+    const [refused90, refused99] = [0.9, 0.99].map((part) => storm.quantileMs(REFUSED, part));
+    const back = calm.count("ok") / quiet.count("ok");
+    t.diagnostic(`capacity ${perSecond}/s: ${peak}`);
+    t.diagnostic(`three times that: goodput ${left.toFixed(2)}: ${storm}`);
+    t.diagnostic(`refusals p90 ${refused90?.toFixed(1)} ms, p99 ${refused99?.toFixed(1)} ms`);
+    t.diagnostic(`${RECOVERY_MS} ms later ${back.toFixed(2)} of before, p50 ${p50(calm, quiet)}`);
+    const known = new Set(["ok", REFUSED, NOT_SENT]);
+    for (const tally of [quiet, peak, storm, calm]) {
+      assert.deepEqual(
+        tally.outcomes.filter((outcome) => !known.has(outcome)),
+        [],
+      );
+    }
+    assert.deepEqual([quiet.count(REFUSED), calm.count(REFUSED)], [0, 0]);
+    assert.ok(storm.count(REFUSED) > 0, "it was too much");
+    assert.ok(left >= goodput, `goodput is ${left}`);
+    assert.ok((refused90 ?? 0) <= refusedMs, `refusals took ${refused90} ms`);
+    assert.ok(back >= normal, `${back} of the speed before`);
+  }
+
+  it("leaves most reads answered, and refuses the others at once", async (t) => {
+    const query = `{ product(id: ${productId}) { id name price unitsAvailable imageUrl } }`;
+    const request = client.request(JSON.stringify({ query }));
+    const task = () => outcomeOf(() => client.send(request));
+    await overload(t, { task, workers: 64, goodput: LIMITS.reads });
+  });
+
+  it("leaves nearly all orders placed, and refuses the others at once", async (t) => {
+    const add = `mutation { addToCart(input: { productId: ${productId}, quantity: 1 }) }`;
+    const buyers = tokens.map((token) => ({
+      add: client.request(JSON.stringify({ query: add }), token),
+      order: client.request('{"query":"mutation { initOrder { orderId } }"}', token),
+    }));
+    const task = async () => {
+      const buyer = buyers.shift();
+      if (buyer === undefined) return NOT_SENT;
+      try {
+        const added = await outcomeOf(() => client.send(buyer.add));
+        return added === "ok" ? await outcomeOf(() => client.send(buyer.order)) : added;
+      } finally {
+        buyers.push(buyer);
+      }
+    };
+    await overload(t, { task, workers: 150, goodput: LIMITS.orders });
+  });
+});
+
+const p50 = (...tallies: Tally[]): string =>
+  tallies.map((tally) => `${tally.quantileMs("ok", 0.5).toFixed(1)} ms`).join(", before ");
+
+async function outcomeOf(ask: () => ReturnType<LoadClient["send"]>): Promise<string> {
+  const { status, body } = await ask();
+  if (status === 503) return REFUSED;
+  const text = body();
+  return status === 200 && !text.includes('"errors"') ? "ok" : `${status} ${text}`;
+}
