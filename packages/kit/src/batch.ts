@@ -73,13 +73,12 @@ export function batched<
   options: BatchedOptions<Omit<Item, "context">>,
 ): (context: Context, item: Omit<Item, "context">) => Promise<Result> {
   const { name, metrics, key, maxItems, maxInFlight } = options;
-  const batchItems = metrics.batchItems.labels({ batch: name });
   const ask = coalesce<Asked<Omit<Item, "context">>, Result>({
-    name,
+    ...metrics.batches(name),
+    cause: ({ context }) => context,
     ...(key && { key: ({ item }) => key(item) }),
     ...(maxItems !== undefined && { maxItems }),
     ...(maxInFlight !== undefined && { maxInFlight }),
-    observe: (items) => batchItems.observe(items),
     async send(asked) {
       const items = asked.map(
         ({ context, item }) => ({ ...item, context: toItemContext(context) }) as unknown as Item,

@@ -7,6 +7,8 @@
  * would otherwise send one by one (orders, payments).
  */
 import { Failure, internal, resourceExhausted } from "./errors.js";
+import type { Queue } from "./metrics.js";
+import { type Cause, causeOf, inBatch, isTracing } from "./tracing.js";
 
 export interface CoalesceOptions<Item, Answer> {
   /** What is gathered, for messages and metrics. */
@@ -23,12 +25,19 @@ export interface CoalesceOptions<Item, Answer> {
   maxWaiting?: number;
   /** Told the size of each batch. */
   observe?(items: number): void;
+  /** Given how to look at what waits. */
+  watch?(queue: () => Queue): void;
+  /** The span that an item is asked for by; what is being done at the time without. */
+  cause?(item: Item): Cause;
 }
 
 interface Waiting<Item, Answer> {
   item: Item;
   resolve(answer: Answer): void;
   reject(error: unknown): void;
+  /** By performance.now(). */
+  sinceMs: number;
+  cause: Cause | undefined;
 }
 
 /**
@@ -42,6 +51,11 @@ export function coalesce<Item, Answer>(
   let waiting: Waiting<Item, Answer>[] = [];
   let inFlight = 0;
   let scheduled = false;
+  options.watch?.(() => ({
+    items: waiting.length,
+    itemsMax: maxWaiting,
+    oldestMs: waiting[0] ? performance.now() - waiting[0].sinceMs : 0,
+  }));
 
   function schedule(): void {
     if (scheduled || waiting.length === 0 || inFlight >= maxInFlight) return;
@@ -63,7 +77,8 @@ export function coalesce<Item, Answer>(
     try {
       const groups = key ? byKey(batch, key) : batch.map((one) => [one]);
       observe?.(groups.length);
-      const answers = await send(groups.map(([first]) => (first as Waiting<Item, Answer>).item));
+      const ask = () => send(groups.map(([first]) => (first as Waiting<Item, Answer>).item));
+      const answers = await (isTracing() ? inBatch(name, batch, ask) : ask());
       const got = answers.length;
       groups.forEach((group, index) => {
         const answer =
@@ -86,7 +101,8 @@ export function coalesce<Item, Answer>(
         reject(resourceExhausted("QUEUE_FULL", "Too much is waiting already; try again soon."));
         return;
       }
-      waiting.push({ item, resolve, reject });
+      const cause = isTracing() ? causeOf(options.cause?.(item)) : undefined;
+      waiting.push({ item, resolve, reject, sinceMs: performance.now(), cause });
       schedule();
     });
 }

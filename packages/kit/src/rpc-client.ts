@@ -8,10 +8,13 @@ import {
   Metadata,
   type MethodDefinition,
   type ServiceError,
+  status,
 } from "@grpc/grpc-js";
 import { type Context, toItemContext } from "./context.js";
 import { fromServiceError } from "./errors.js";
+import type { Metrics } from "./metrics.js";
 import { type InstanceSource, registerDiscoveryScheme, SOURCE_OPTION } from "./resolver.js";
+import { startCall } from "./tracing.js";
 
 /** A call that answers once. A request that says nothing of whom it is for gets that from the context. */
 export type Unary<Request, Response> = (request: Request, context: Context) => Promise<Response>;
@@ -50,6 +53,8 @@ export interface ChannelTo {
   caller: string;
   /** What `discovery:///` targets are looked up in. */
   discovery?: InstanceSource | undefined;
+  /** Where its calls are counted. */
+  metrics?: Metrics | undefined;
 }
 
 const CHANNEL_OPTIONS: ChannelOptions = {
@@ -65,13 +70,15 @@ const CHANNEL_OPTIONS: ChannelOptions = {
 export class Channel {
   readonly #client: Client;
   readonly #service: string;
+  readonly #metrics: Metrics | undefined;
   readonly #metadata = new Metadata();
   // A stream has no deadline; it waits for its far side to be there.
   readonly #streamMetadata = new Metadata({ waitForReady: true });
 
-  constructor({ service, target, caller, discovery }: ChannelTo) {
+  constructor({ service, target, caller, discovery, metrics }: ChannelTo) {
     if (target.startsWith("discovery:")) registerDiscoveryScheme();
     this.#service = service;
+    this.#metrics = metrics;
     for (const metadata of [this.#metadata, this.#streamMetadata]) metadata.set("x-caller", caller);
     this.#client = new Client(target, credentials.createInsecure(), {
       ...CHANNEL_OPTIONS,
@@ -98,14 +105,19 @@ export class Channel {
     const { path, requestSerialize, responseDeserialize } = method;
     return (request, context) =>
       new Promise((resolve, reject) => {
+        const span = startCall(path, this.#service, context);
+        const startMs = performance.now();
         this.#client.makeUnaryRequest(
           path,
           requestSerialize,
           responseDeserialize,
           { context: toItemContext(context), ...(request as object) },
-          this.#metadata,
+          span ? span.inject(this.#metadata) : this.#metadata,
           { deadline: context.deadlineMs },
           (error, response) => {
+            const code = error ? (status[error.code] ?? "UNKNOWN") : "OK";
+            this.#metrics?.called(this.#service, path.slice(1), code, startMs);
+            span?.end(code);
             if (error) reject(fromServiceError(error, this.#service));
             else resolve(response);
           },

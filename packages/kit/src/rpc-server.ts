@@ -21,6 +21,7 @@ import { type Observable, Subject, takeUntil, throwError } from "rxjs";
 import { Failure, failureIn, fromStatus, internal, toServiceError } from "./errors.js";
 import type { Log } from "./log.js";
 import type { Metrics } from "./metrics.js";
+import { traced } from "./tracing.js";
 
 export interface RpcServerOptions {
   host: string;
@@ -86,6 +87,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   };
 }
 
+type UnaryMethods = ServerGrpc["createUnaryServiceMethod"];
 type StreamHandler = (...call: unknown[]) => Promise<Observable<unknown>>;
 
 /**
@@ -137,6 +139,10 @@ class PiataServer extends ServerGrpc {
     const handler = super.getMessageHandler(service, method, streaming, native);
     if (!handler) throw new Error(`${service}/${method} has no @GrpcMethod handler.`);
     return handler;
+  }
+
+  override createUnaryServiceMethod(...given: Parameters<UnaryMethods>): ReturnType<UnaryMethods> {
+    return traced(super.createUnaryServiceMethod(...given) as Parameters<typeof traced>[0]);
   }
 
   // A watch has no end of its own; its caller opens it again elsewhere.
@@ -217,8 +223,10 @@ function callLogger(log: Log, metrics: Metrics): ServerInterceptor {
     const write = (code: string, reason?: string) => {
       if (written) return;
       written = true;
-      metrics.answer(rpc, code, start);
+      // Probes are no traffic, and how long a watch was open is no measure of anything.
       if (rpc.startsWith("grpc.health.")) return;
+      if (method.responseStream) metrics.answered.inc({ method: rpc, code });
+      else metrics.answer(rpc, code, start);
       const durationMs = Math.round((performance.now() - start) * 100) / 100;
       const items = request.items?.length;
       const traceId = traceOf(request);

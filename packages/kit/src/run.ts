@@ -15,6 +15,7 @@ import { type Log, openLog } from "./log.js";
 import { Metrics } from "./metrics.js";
 import { Channel } from "./rpc-client.js";
 import { type RpcServer, startRpcServer } from "./rpc-server.js";
+import { startTracing } from "./tracing.js";
 
 /** sysexits.h: the configuration is wrong, so starting again would not help. */
 const EX_CONFIG = 78;
@@ -89,6 +90,18 @@ async function launch<S extends Settings & Common>(
   start: (program: Program<S>) => Promise<Serving | RpcServer>,
 ): Promise<Running> {
   const metrics = new Metrics(name);
+  const instanceId = randomUUID();
+  // First, so that it is closed last.
+  stops.push(
+    await startTracing({
+      endpoint: common.otlpEndpoint,
+      ratio: common.tracesRatio,
+      service: name,
+      version: common.version,
+      instanceId,
+      log,
+    }),
+  );
   const { host, port, httpPort, discoveryAddresses } = common;
   let discovery: DiscoveryWatcher | undefined;
   const connect = (service: string, target: string): Channel => {
@@ -99,7 +112,7 @@ async function launch<S extends Settings & Common>(
       discovery = new DiscoveryWatcher(discoveryAddresses, name, log);
       stops.unshift(() => discovery?.close());
     }
-    const channel = new Channel({ service, target, caller: name, discovery });
+    const channel = new Channel({ service, target, caller: name, discovery, metrics });
     stops.push(() => channel.close());
     return channel;
   };
@@ -120,7 +133,7 @@ async function launch<S extends Settings & Common>(
   const address = `${advertised}:${server.port}`;
   const httpAddress = `${advertised}:${http.port}`;
   const registration = new Registration(name === "discovery" ? [] : discoveryAddresses, {
-    id: randomUUID(),
+    id: instanceId,
     service: name,
     address,
     httpAddress,

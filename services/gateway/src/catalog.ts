@@ -44,8 +44,9 @@ export function catalog(channel: Channel, metrics: Metrics) {
     key: ({ productId }) => productId,
   });
   const categories = coalesce({
-    name: "gateway.categories",
+    ...metrics.batches("gateway.categories"),
     key: () => 0,
+    cause: (context: Context) => context,
     send: async (asked: Context[]) => [(await rpc.listCategories({}, longest(asked))).categories],
   });
 

@@ -18,6 +18,7 @@ import mercurius, { type IResolvers } from "mercurius";
 import { errorAnswer, failureOf } from "./errors.js";
 import { graphiql as graphiqlPage } from "./graphiql.js";
 import { graphqlRequest, sourceOf, TOKENS_MAX } from "./graphql-request.js";
+import { noting, Operations, operationsOf } from "./operations.js";
 import { GraphqlContext } from "./request.js";
 import type { Sessions } from "./sessions.js";
 
@@ -26,7 +27,7 @@ const DOCUMENTS_MAX = 100;
 /** How long a client may take to send its request. */
 const REQUEST_MS = 30_000;
 
-export interface ServerOptions {
+export interface GatewayOptions {
   schema: string;
   resolvers: IResolvers[];
   sessions: Sessions;
@@ -38,8 +39,13 @@ export interface ServerOptions {
   imagesDir: string | undefined;
 }
 
+interface ServerOptions extends GatewayOptions {
+  operations: Operations;
+}
+
 /** The gateway's HTTP server, not listening yet. */
-export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
+export async function createServer(given: GatewayOptions): Promise<FastifyInstance> {
+  const options = { ...given, operations: new Operations(given.metrics) };
   const { schema, resolvers, bodyBytesMax, imagesDir, graphiql } = options;
   const refuseHttp = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
     const context = new GraphqlContext(request, reply, options);
@@ -56,7 +62,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   await app.register(cookie);
   await app.register(mercurius, {
     schema,
-    resolvers: mergeByType(resolvers),
+    resolvers: noting(mergeByType(resolvers)),
     routes: false,
     jit: 1,
     // A cached document weighs up to a hundred times its text.
@@ -115,6 +121,10 @@ async function answer(
   const failures = errors.map((error) => failureOf(error, log, traceId));
   // The document or its variables are at fault, and nothing was executed.
   if (data === undefined) reply.code(statusOf(failures[0]));
+  const codes = new Map(
+    errors.map(({ path }, at) => [path?.[0], (failures[at] as Failure).code] as const).reverse(),
+  );
+  options.operations.answer(context, codes, start);
   record(options, context, { failure: failures[0], operation, start });
   if (errors.length === 0) return { data };
   const answers = failures.map((failure, at) => errorAnswer(failure, traceId, errors[at]));
@@ -130,12 +140,16 @@ interface Outcome {
 /** Every answer has its trace id as a header, and a line in the log. */
 function record(
   { log, metrics }: ServerOptions,
-  { anyone: { traceId }, reply }: GraphqlContext,
+  context: GraphqlContext,
   { failure, operation, start = performance.now() }: Outcome,
 ): void {
+  const { reply, span } = context;
+  const { traceId } = context.anyone;
   reply.header("x-trace-id", traceId).header("cache-control", "no-store");
   const code = failure?.code ?? "OK";
   metrics.answer("graphql", code, start);
+  // What a client calls its operation is in the span, never in its name.
+  span?.end(code, operation ? { "graphql.operation.name": operation } : {}, operationsOf(context));
   const durationMs = Math.round((performance.now() - start) * 100) / 100;
   log.info({ operation, code, reason: failure?.reason, durationMs, traceId }, "request");
 }

@@ -10,6 +10,8 @@ const PAYMENT_METHOD = /^[A-Za-z0-9_-]{0,64}$/;
 export interface Wish {
   userId: number;
   traceId: string;
+  /** The span that asks for it; "" when none is recorded. */
+  spanId: string;
   paymentMethod: string;
   /** Empty for none. */
   idempotencyKey: string;
@@ -41,8 +43,8 @@ export function checkedWish(item: BatchPlaceOrdersRequest_Item): Wish {
       { field: "expectedTotalMinor" },
     );
   }
-  const traceId = context?.traceId ?? "";
-  return { userId, traceId, paymentMethod, idempotencyKey, expectedTotalMinor };
+  const { traceId = "", spanId = "" } = context ?? {};
+  return { userId, traceId, spanId, paymentMethod, idempotencyKey, expectedTotalMinor };
 }
 
 /** What a key is bound to. */
