@@ -23,6 +23,7 @@ export class Census {
   readonly #refunds: Gauge;
   readonly #oldestRefund: Gauge;
   readonly #setAside: Gauge;
+  readonly #countedAt: Gauge;
   #counting: Promise<void>;
 
   constructor(options: CensusOptions) {
@@ -46,6 +47,10 @@ export class Census {
       "piata_orders_set_aside",
       "Orders that nobody works on until somebody has looked at them.",
     );
+    this.#countedAt = gauge(
+      "piata_orders_counted_timestamp_seconds",
+      "When the numbers of orders and refunds were last counted, in seconds since the epoch.",
+    );
     this.#counting = this.#count();
     this.#timer = setInterval(() => {
       this.#counting = this.#counting.then(() => this.#count());
@@ -66,6 +71,7 @@ export class Census {
       ]);
       this.#show(new Map(unfinished.map((row) => [row.state, row])));
       this.#setAside.set(setAside);
+      this.#countedAt.setToCurrentTime();
     } catch (error) {
       log.warn({ reason: (error as Error).message }, "orders could not be counted");
     }
