@@ -8,7 +8,8 @@
  */
 import { Failure, internal, resourceExhausted } from "./errors.js";
 import type { Queue } from "./metrics.js";
-import { type Cause, causeOf, inBatch, isTracing } from "./tracing.js";
+import type { Cause } from "./span.js";
+import { causeOf, inBatch, isTracing } from "./tracing.js";
 
 export interface CoalesceOptions<Item, Answer> {
   /** What is gathered, for messages and metrics. */

@@ -18,6 +18,8 @@ export interface Otel {
   tracer: Tracer;
   /** The trace id of the next span that has no parent. */
   next: { traceId: string | undefined };
+  /** Whether a trace of that id is recorded when nobody says: a look, where a span is work. */
+  wants(traceId: string): boolean;
   /** Sends what waits, and ends within a second whether that worked or not. */
   close(): Promise<void>;
 }
@@ -38,6 +40,7 @@ export async function openTracer(options: TracingOptions & { endpoint: string })
   ]);
   api.diag.setLogger(complaints(log), api.DiagLogLevel.WARN);
   const ids = new sdk.RandomIdGenerator();
+  const root = new sdk.TraceIdRatioBasedSampler(ratio);
   const next: Otel["next"] = { traceId: undefined };
   const provider = new sdk.TracerProvider({
     resource: resourceFromAttributes({
@@ -46,7 +49,7 @@ export async function openTracer(options: TracingOptions & { endpoint: string })
       "service.version": version,
       "service.instance.id": instanceId,
     }),
-    sampler: new sdk.ParentBasedSampler({ root: new sdk.TraceIdRatioBasedSampler(ratio) }),
+    sampler: new sdk.ParentBasedSampler({ root }),
     idGenerator: {
       generateTraceId: () => next.traceId ?? ids.generateTraceId(),
       generateSpanId: () => ids.generateSpanId(),
@@ -64,6 +67,9 @@ export async function openTracer(options: TracingOptions & { endpoint: string })
     api,
     tracer: provider.getTracer("piata"),
     next,
+    wants: (traceId) =>
+      root.shouldSample(api.ROOT_CONTEXT, traceId).decision ===
+      sdk.SamplingDecision.RECORD_AND_SAMPLED,
     close: async () => {
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise((resolve) => {

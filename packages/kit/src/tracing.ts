@@ -9,14 +9,9 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { type Metadata, status } from "@grpc/grpc-js";
-import type { Attributes, Span, SpanContext } from "@opentelemetry/api";
+import type { Attributes, SpanContext } from "@opentelemetry/api";
 import { type Otel, openTracer, type TracingOptions } from "./otel.js";
-
-/** What may cause a span: another one. `spanId` is "" when none is recorded. */
-export interface Cause {
-  traceId: string;
-  spanId: string;
-}
+import { type About, type Cause, KIND, Recording } from "./span.js";
 
 /** What is being done right now, and for which spans. */
 interface Scope {
@@ -46,71 +41,6 @@ export async function startTracing(options: TracingOptions): Promise<() => Promi
     return otel.close();
   };
 }
-
-/** What a span is about, and the attribute that its outcome is in. */
-const OUTCOME = {
-  request: "piata.code",
-  call: "rpc.response.status_code",
-  service: "rpc.response.status_code",
-  statement: "db.response.status_code",
-  work: "piata.code",
-} as const;
-
-const KIND = {
-  request: "SERVER",
-  call: "CLIENT",
-  service: "SERVER",
-  statement: "CLIENT",
-  work: "INTERNAL",
-} as const;
-
-type About = keyof typeof KIND;
-
-/** A span that is recorded, until its end. */
-export class Recording implements Cause {
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly #span: Span;
-  readonly #about: About;
-
-  constructor(span: Span, about: About) {
-    this.#span = span;
-    this.#about = about;
-    ({ traceId: this.traceId, spanId: this.spanId } = span.spanContext());
-  }
-
-  /** A copy of the metadata that names this span as the cause of the call. */
-  inject(metadata: Metadata): Metadata {
-    const copy = metadata.clone();
-    copy.set("traceparent", `00-${this.traceId}-${this.spanId}-01`);
-    return copy;
-  }
-
-  /** `code` is "OK", or what went wrong: gRPC's name of it, a statement's SQLSTATE. */
-  end(code: string, attributes: Attributes = {}, name?: string): void {
-    const span = this.#span;
-    if (name !== undefined) span.updateName(name);
-    span.setAttributes(attributes);
-    if (code !== "OK" || this.#about !== "statement") {
-      span.setAttribute(OUTCOME[this.#about], code);
-    }
-    // A server that answers that the question was wrong has not failed.
-    const isError = KIND[this.#about] === "SERVER" ? FAULTS.has(code) : code !== "OK";
-    if (isError) span.setStatus({ code: ERROR, message: code }).setAttribute("error.type", code);
-    span.end();
-  }
-}
-
-/** SpanStatusCode.ERROR, of a package that may not be loaded. */
-const ERROR = 2;
-const FAULTS: ReadonlySet<string> = new Set([
-  "UNKNOWN",
-  "DEADLINE_EXCEEDED",
-  "UNIMPLEMENTED",
-  "INTERNAL",
-  "UNAVAILABLE",
-  "DATA_LOSS",
-]);
 
 interface Start {
   about: About;
@@ -156,6 +86,7 @@ export function startRequest(traceId: string, traceparent: unknown): Recording |
   if (!active) return undefined;
   const [, given, spanId, flags] = TRACEPARENT.exec(String(traceparent ?? "")) ?? [];
   if (given !== traceId || spanId === undefined) {
+    if (!active.wants(traceId)) return undefined;
     return start(active, "request", { about: "request", cause: undefined, traceId });
   }
   if ((Number.parseInt(flags as string, 16) & 1) === 0) return undefined;

@@ -2,7 +2,8 @@
 import { Role } from "@piata/contracts/item";
 import { type Context, newTraceId } from "@piata/kit/context";
 import { unauthenticated } from "@piata/kit/errors";
-import { type Recording, startRequest } from "@piata/kit/tracing";
+import type { Recording } from "@piata/kit/span";
+import { startRequest } from "@piata/kit/tracing";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Asked } from "./operations.js";
 import type { Sessions } from "./sessions.js";
