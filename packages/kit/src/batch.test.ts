@@ -75,19 +75,26 @@ describe("a batched call", () => {
 
   it("waits as long as its most patient item", async () => {
     const deadlines: number[] = [];
-    const ask = batched(
-      async ({ items }: { items: ReturnType<typeof chargeItem>[] }, { deadlineMs }) => {
-        deadlines.push(deadlineMs);
-        return { results: items.map(() => charged) };
-      },
-      { name: "charge", metrics: new Metrics("test") },
-    );
-    await Promise.all([
-      ask({ ...context(1), deadlineMs: 1_000 }, order),
-      ask({ ...context(2), deadlineMs: 3_000 }, order),
-      ask({ ...context(3), deadlineMs: 2_000 }, order),
-    ]);
+    const timeouts: number[][] = [];
+    const nowMs = Date.now();
+    const rpc = async (
+      { items }: { items: ReturnType<typeof chargeItem>[] },
+      { deadlineMs }: Context,
+    ) => {
+      deadlines.push(deadlineMs - nowMs);
+      timeouts.push(items.map((item) => item.context?.timeoutMs ?? 0));
+      return { results: items.map(() => charged) };
+    };
+    const ask = batched(Object.assign(rpc, { instances: () => 1 }), {
+      name: "charge",
+      metrics: new Metrics("test"),
+    });
+    const inMs = (ms: number) => ({ ...context(1), deadlineMs: nowMs + ms });
+    await Promise.all([1_000, 3_000, 2_000].map((ms) => ask(inMs(ms), order)));
     assert.deepEqual(deadlines, [3_000]);
+    const [[one = 0, two = 0, three = 0] = []] = timeouts;
+    assert.ok(one <= 1_000 && one > 500, "each says how long it waits itself");
+    assert.ok(two <= 3_000 && two > 2_500 && three <= 2_000 && three > 1_500);
   });
 });
 

@@ -4,7 +4,7 @@
 import type { ItemContext } from "@piata/contracts/item";
 import type { Status } from "@piata/contracts/rpc/status";
 import { coalesce } from "./coalesce.js";
-import { type Context, longest, toItemContext } from "./context.js";
+import { type Context, together, toItemContext } from "./context.js";
 import { Failure, fromStatus, invalidArgument, toStatus } from "./errors.js";
 import type { Metrics } from "./metrics.js";
 import type { Unary } from "./rpc-client.js";
@@ -56,13 +56,15 @@ export interface BatchedOptions<Item> {
   /** Equal keys share one answer. Only for reads whose answer does not depend on who asks. */
   key?(item: Item): string | number;
   maxItems?: number;
-  maxInFlight?: number;
 }
 
 interface Asked<Item> {
   context: Context;
   item: Item;
 }
+
+/** So many batches keep one instance of the far side busy: one at work and one on its way. */
+const BATCHES_PER_INSTANCE = 2;
 
 /** The client's end: asks for one item through a batched RPC. Throws the item's Failure. */
 export function batched<
@@ -72,18 +74,20 @@ export function batched<
   rpc: Unary<{ items: Item[] }, { results: Result[] }>,
   options: BatchedOptions<Omit<Item, "context">>,
 ): (context: Context, item: Omit<Item, "context">) => Promise<Result> {
-  const { name, metrics, key, maxItems, maxInFlight } = options;
+  const { name, metrics, key, maxItems } = options;
   const ask = coalesce<Asked<Omit<Item, "context">>, Result>({
     ...metrics.batches(name),
-    cause: ({ context }) => context,
     ...(key && { key: ({ item }) => key(item) }),
     ...(maxItems !== undefined && { maxItems }),
-    ...(maxInFlight !== undefined && { maxInFlight }),
+    context: ({ context }) => context,
+    maxInFlight: () => BATCHES_PER_INSTANCE * rpc.instances(),
     async send(asked) {
+      const nowMs = Date.now();
       const items = asked.map(
-        ({ context, item }) => ({ ...item, context: toItemContext(context) }) as unknown as Item,
+        ({ context, item }) =>
+          ({ ...item, context: toItemContext(context, nowMs) }) as unknown as Item,
       );
-      const { results } = await rpc({ items }, longest(asked.map(({ context }) => context)));
+      const { results } = await rpc({ items }, together(asked.map(({ context }) => context)));
       return results.map((result) => (result.failure ? fromStatus(result.failure) : result));
     },
   });

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
+import { until } from "@piata/testkit/until";
 import { coalesce } from "./coalesce.js";
+import { Caller, type Context, ownContext } from "./context.js";
 import { Failure, notFound } from "./errors.js";
 
 /** A far side that answers n with 10 n, when the test lets it. */
@@ -43,7 +45,7 @@ describe("the coalescer", () => {
 
   it("has at most maxInFlight batches out, and they grow while the far side is busy", async () => {
     const { batches, send, sizes } = farSide();
-    const ask = coalesce<number, number>({ name: "test", send, maxInFlight: 2 });
+    const ask = coalesce<number, number>({ name: "test", send, maxInFlight: () => 2 });
     const answers: Promise<number>[] = [];
     for (const n of upTo(10)) {
       answers.push(ask(n));
@@ -65,7 +67,7 @@ describe("the coalescer", () => {
 
   it("sends at most maxItems at once and keeps the order across batches", async () => {
     const { batches, send, sizes } = farSide();
-    const ask = coalesce<number, number>({ name: "test", send, maxItems: 4, maxInFlight: 1 });
+    const ask = coalesce<number, number>({ name: "test", send, maxItems: 4, maxInFlight: () => 1 });
     const answers = upTo(10).map(ask);
     for (const at of [0, 1, 2]) {
       while (batches.length <= at) await turn();
@@ -113,7 +115,7 @@ describe("the coalescer", () => {
 
   it("gives what the far side throws to all of the batch, and to nobody else", async () => {
     const { batches, send } = farSide();
-    const ask = coalesce<number, number>({ name: "test", send, maxItems: 2, maxInFlight: 2 });
+    const ask = coalesce<number, number>({ name: "test", send, maxItems: 2, maxInFlight: () => 2 });
     const answers = upTo(4).map(ask);
     const settled = Promise.allSettled(answers);
     while (batches.length < 2) await turn();
@@ -161,7 +163,12 @@ describe("the coalescer", () => {
 
   it("refuses early when too many wait, and takes more once there is room", async () => {
     const { batches, send } = farSide();
-    const ask = coalesce<number, number>({ name: "carts", send, maxInFlight: 1, maxWaiting: 2 });
+    const ask = coalesce<number, number>({
+      name: "carts",
+      send,
+      maxInFlight: () => 1,
+      maxWaiting: 2,
+    });
     const out = ask(0);
     while (batches.length === 0) await turn();
     const waiting = [ask(1), ask(2)];
@@ -195,6 +202,90 @@ function seeded(seed: number): () => number {
   };
 }
 
+describe("whoever waits for an item of a batch", () => {
+  const item = (n: number, context: Partial<Context> = {}) => ({
+    n,
+    context: { ...ownContext(60_000), ...context },
+  });
+  type Item = ReturnType<typeof item>;
+  const asking = (send: (items: number[]) => Promise<number[]>) =>
+    coalesce<Item, number>({
+      name: "test",
+      send: (items) => send(items.map(({ n }) => n)),
+      context: ({ context }) => context,
+      maxInFlight: () => 1,
+    });
+  const tooLate = { code: "DEADLINE_EXCEEDED", reason: "DEADLINE" };
+
+  it("is not asked for when their time was over before its turn came, or they have left", async () => {
+    const { batches, send } = farSide();
+    const ask = asking(send);
+    const caller = new Caller();
+    const first = ask(item(1));
+    await turn();
+    const others = [
+      ask(item(2)),
+      ask(item(3, { caller })),
+      ask(item(4, { deadlineMs: Date.now() - 1 })),
+      ask(item(5, { caller: new Caller() })),
+    ];
+    const [, left, late] = others.map((asked) => asked.catch((error) => error));
+    caller.leave();
+    batches[0]?.answer();
+    await until(() => batches.length === 2);
+    assert.deepEqual(batches[1]?.items, [2, 5]);
+    batches[1]?.answer();
+    assert.deepEqual(await Promise.all([first, others[0], others[3]]), [10, 20, 50]);
+    for (const refused of [await left, await late]) {
+      assert.deepEqual({ code: refused.code, reason: refused.reason }, tooLate);
+    }
+  });
+
+  it("waits no longer than they said, though others of the batch wait on", async () => {
+    const { batches, send } = farSide();
+    const ask = asking(send);
+    const patient = ask(item(1));
+    await assert.rejects(ask(item(2, { deadlineMs: Date.now() + 60 })), tooLate);
+    await assert.rejects(ask(item(3, { deadlineMs: Date.now() - 60 })), tooLate);
+    assert.deepEqual(batches[0]?.items, [1, 2]);
+    batches[0]?.answer();
+    assert.equal(await patient, 10);
+  });
+
+  it("does not wait behind batches that hang, while there are not too many of them", async () => {
+    const { batches, send } = farSide();
+    const ask = asking(send);
+    const answers = [ask(item(1))];
+    for (const n of [2, 3, 4, 5]) {
+      await until(() => batches.length === n - 1);
+      answers.push(ask(item(n)));
+    }
+    await until(() => batches.length === 4);
+    batches[2]?.answer();
+    assert.equal(await answers[2], 30);
+    await until(() => batches.length === 5);
+    for (const batch of batches) batch.answer();
+    assert.deepEqual(await Promise.all(answers), [10, 20, 30, 40, 50]);
+  });
+
+  it("leaves the next batch to those who still wait when all of one have left", async () => {
+    const { batches, send } = farSide();
+    const ask = asking(send);
+    const caller = new Caller();
+    const first = ask(item(1));
+    await turn();
+    const gone = ask(item(2, { caller })).catch((error) => error);
+    caller.leave();
+    batches[0]?.answer();
+    await first;
+    assert.deepEqual(tooLate.reason, (await gone).reason);
+    const next = ask(item(3));
+    await until(() => batches.length === 2);
+    batches[1]?.answer();
+    assert.equal(await next, 30);
+  });
+});
+
 for (const seed of [1, 2, 3, 4, 5, 6, 7, 8]) {
   it(`whatever the timing, every item gets its own answer (seed ${seed})`, async () => {
     const random = seeded(seed);
@@ -204,7 +295,7 @@ for (const seed of [1, 2, 3, 4, 5, 6, 7, 8]) {
     const ask = coalesce<number, string>({
       name: "test",
       maxItems,
-      maxInFlight,
+      maxInFlight: () => maxInFlight,
       ...(seed % 2 === 0 && { key: (n: number) => n % 37 }),
       async send(items) {
         inFlight += 1;

@@ -6,7 +6,8 @@
  * same piece of code stands in front of every hot RPC, and of the statements that one process alone
  * would otherwise send one by one (orders, payments).
  */
-import { Failure, internal, resourceExhausted } from "./errors.js";
+import type { Context } from "./context.js";
+import { deadlineExceeded, Failure, internal, resourceExhausted } from "./errors.js";
 import type { Queue } from "./metrics.js";
 import type { Cause } from "./span.js";
 import { causeOf, inBatch, isTracing } from "./tracing.js";
@@ -20,16 +21,17 @@ export interface CoalesceOptions<Item, Answer> {
   send(items: Item[]): Promise<(Answer | Failure)[]>;
   /** Items of one batch with equal keys are sent once and share the answer. Only for reads. */
   key?(item: Item): string | number;
+  /** Whom an item is for: each waits no longer than its own caller does. */
+  context?(item: Item): Context;
   maxItems?: number;
-  maxInFlight?: number;
+  /** Batches that may be out at once; two keep one far side busy. */
+  maxInFlight?(): number;
   /** Items that may wait; one more is refused early instead of answered late. */
   maxWaiting?: number;
   /** Told the size of each batch. */
   observe?(items: number): void;
   /** Given how to look at what waits. */
   watch?(queue: () => Queue): void;
-  /** The span that an item is asked for by; what is being done at the time without. */
-  cause?(item: Item): Cause;
 }
 
 interface Waiting<Item, Answer> {
@@ -38,47 +40,73 @@ interface Waiting<Item, Answer> {
   reject(error: unknown): void;
   /** By performance.now(). */
   sinceMs: number;
+  /** The span that asks for it. */
   cause: Cause | undefined;
 }
 
+/** How often those are answered whose time is over. */
+const SWEEP_MS = 50;
 /**
- * Gathers what is asked for; answers each caller with what is its own. Throws its item's Failure.
+ * A batch that is out for longer holds its place no more, up to so many times the usual number: one
+ * instance that hangs does not stop what others could answer.
+ */
+const STALLED_MS = 500;
+const STALLED_TIMES_MAX = 4;
+
+/**
+ * Gathers what is asked for; answers each caller with what is its own. Throws its item's Failure;
+ * RESOURCE_EXHAUSTED / QUEUE_FULL; DEADLINE_EXCEEDED / DEADLINE.
  */
 export function coalesce<Item, Answer>(
   options: CoalesceOptions<Item, Answer>,
 ): (item: Item) => Promise<Answer> {
-  const { name, send, key, observe } = options;
-  const { maxItems = 500, maxInFlight = 2, maxWaiting = 20_000 } = options;
-  let waiting: Waiting<Item, Answer>[] = [];
-  let inFlight = 0;
+  const { name, send, key, context, observe } = options;
+  const { maxItems = 500, maxInFlight = () => 2, maxWaiting = 20_000 } = options;
+  type Asked = Waiting<Item, Answer>;
+  let waiting: Asked[] = [];
+  /** Batches that are out, and since when. */
+  const inFlight = new Map<Asked[], number>();
   let scheduled = false;
+  let sweeping = false;
   options.watch?.(() => ({
     items: waiting.length,
     itemsMax: maxWaiting,
     oldestMs: waiting[0] ? performance.now() - waiting[0].sinceMs : 0,
   }));
 
+  function isBusy(): boolean {
+    const most = maxInFlight();
+    if (inFlight.size < most) return false;
+    if (inFlight.size >= most * STALLED_TIMES_MAX) return true;
+    const stalledMs = Date.now() - STALLED_MS;
+    let moving = 0;
+    for (const sentMs of inFlight.values()) if (sentMs > stalledMs) moving += 1;
+    return moving >= most;
+  }
+
   function schedule(): void {
-    if (scheduled || waiting.length === 0 || inFlight >= maxInFlight) return;
+    if (scheduled || waiting.length === 0 || isBusy()) return;
     scheduled = true;
     setImmediate(() => {
       scheduled = false;
-      const batch = waiting.length <= maxItems ? waiting : waiting.slice(0, maxItems);
-      waiting = waiting.length <= maxItems ? [] : waiting.slice(maxItems);
-      inFlight += 1;
+      const all = context ? stillWanted(waiting, context) : waiting;
+      const batch = all.length <= maxItems ? all : all.slice(0, maxItems);
+      waiting = all.length <= maxItems ? [] : all.slice(maxItems);
+      if (batch.length === 0) return;
+      inFlight.set(batch, Date.now());
       void dispatch(batch).finally(() => {
-        inFlight -= 1;
+        inFlight.delete(batch);
         schedule();
       });
       schedule();
     });
   }
 
-  async function dispatch(batch: Waiting<Item, Answer>[]): Promise<void> {
+  async function dispatch(batch: Asked[]): Promise<void> {
     try {
       const groups = key ? byKey(batch, key) : batch.map((one) => [one]);
       observe?.(groups.length);
-      const ask = () => send(groups.map(([first]) => (first as Waiting<Item, Answer>).item));
+      const ask = () => send(groups.map(([first]) => (first as Asked).item));
       const answers = await (isTracing() ? inBatch(name, batch, ask) : ask());
       const got = answers.length;
       groups.forEach((group, index) => {
@@ -96,17 +124,49 @@ export function coalesce<Item, Answer>(
     }
   }
 
+  // One slow answer holds nobody for longer than they asked for: not those who wait for their turn
+  // behind it, nor those of its own batch who are less patient than the others.
+  function sweep(whose: (item: Item) => Context): void {
+    if (sweeping) return;
+    sweeping = true;
+    setTimeout(() => {
+      sweeping = false;
+      waiting = stillWanted(waiting, whose);
+      for (const batch of inFlight.keys()) stillWanted(batch, whose);
+      schedule();
+      if (waiting.length + inFlight.size > 0) sweep(whose);
+    }, SWEEP_MS).unref();
+  }
+
   return (item) =>
     new Promise<Answer>((resolve, reject) => {
       if (waiting.length >= maxWaiting) {
         reject(resourceExhausted("QUEUE_FULL", "Too much is waiting already; try again soon."));
         return;
       }
-      const cause = isTracing() ? causeOf(options.cause?.(item)) : undefined;
+      const cause = isTracing() ? causeOf(context?.(item)) : undefined;
       waiting.push({ item, resolve, reject, sinceMs: performance.now(), cause });
       schedule();
+      if (context) sweep(context);
     });
 }
+
+/** Those whose callers still wait; the others are answered. */
+function stillWanted<Item, Answer>(
+  waiting: Waiting<Item, Answer>[],
+  context: (item: Item) => Context,
+): Waiting<Item, Answer>[] {
+  const nowMs = Date.now();
+  return waiting.filter(({ item, reject }) => {
+    const { deadlineMs, caller } = context(item);
+    const isWanted = deadlineMs > nowMs && !caller?.isGone;
+    if (!isWanted) reject(tooLate());
+    return isWanted;
+  });
+}
+
+const tooLate = (): Failure =>
+  deadlineExceeded("DEADLINE", "It waited for its turn for longer than its caller waits.");
 
 function byKey<Item, Answer>(
   batch: Waiting<Item, Answer>[],

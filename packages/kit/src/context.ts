@@ -15,6 +15,32 @@ export interface Context {
   role: Role;
   /** When the caller gives up, in ms since the epoch. */
   deadlineMs: number;
+  /** Whoever waits, if they can be seen to leave before that. */
+  caller?: Caller | undefined;
+}
+
+/** Somebody who waits for answers, and may leave before they come. */
+export class Caller {
+  readonly #listeners = new Set<() => void>();
+  #isGone = false;
+
+  get isGone(): boolean {
+    return this.#isGone;
+  }
+
+  leave(): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    for (const listener of this.#listeners) listener();
+    this.#listeners.clear();
+  }
+
+  /** Calls the listener when the caller leaves. Returns how to end that. */
+  whenGone(listener: () => void): () => void {
+    if (this.#isGone) listener();
+    else this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
 }
 
 export const newTraceId = (): string => randomBytes(16).toString("hex");
@@ -29,6 +55,40 @@ export function ownContext(timeoutMs: number, userId = 0, traceId = newTraceId()
 export function toItemContext(context: Context, nowMs = Date.now()): ItemContext {
   const { traceId, spanId, userId, role, deadlineMs } = context;
   return { traceId, spanId, userId, role, timeoutMs: Math.max(1, Math.ceil(deadlineMs - nowMs)) };
+}
+
+/** What an answer needs for its way back to a caller who still waits for it. */
+const HOP_MS = 50;
+
+/**
+ * How long a call to a neighbour may take that is made for an item which came in just now: at most
+ * `mostMs`, and less than the item's own caller waits.
+ */
+export function handedOnMs(timeoutMs: number, mostMs: number): number {
+  return timeoutMs > 0 ? Math.max(1, Math.min(mostMs, timeoutMs - HOP_MS)) : mostMs;
+}
+
+/**
+ * The context of one call that is made for several: it is waited for as long as anybody waits, and
+ * its caller has left when all have.
+ */
+export function together(contexts: readonly Context[]): Context {
+  const longest = contexts.reduce((one, other) =>
+    other.deadlineMs > one.deadlineMs ? other : one,
+  );
+  const callers = new Set(contexts.map(({ caller }) => caller));
+  if (callers.size === 1 || callers.has(undefined)) {
+    return callers.size === 1 ? longest : { ...longest, caller: undefined };
+  }
+  const all = new Caller();
+  let left = callers.size;
+  for (const caller of callers) {
+    caller?.whenGone(() => {
+      left -= 1;
+      if (left === 0) all.leave();
+    });
+  }
+  return { ...longest, caller: all };
 }
 
 /** The signed-in user of an item. Throws UNAUTHENTICATED / SIGN_IN_REQUIRED. */
@@ -47,7 +107,3 @@ export function staff(context: ItemContext | undefined): number {
   }
   return userId;
 }
-
-/** The context that is waited for longest: of a call that is made for all of them at once. */
-export const longest = (contexts: Context[]): Context =>
-  contexts.reduce((one, other) => (other.deadlineMs > one.deadlineMs ? other : one));

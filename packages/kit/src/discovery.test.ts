@@ -1,19 +1,19 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, describe, it, type TestContext } from "node:test";
-import type { Instance, WatchResponse } from "@piata/contracts/discovery";
+import { type Instance, Probe, type WatchResponse } from "@piata/contracts/discovery";
 import { PaymentServiceService } from "@piata/contracts/payment";
 import { type RunningService, startService } from "@piata/testkit/service";
 import { until } from "@piata/testkit/until";
 import { Observable, ReplaySubject } from "rxjs";
-import { DiscoveryWatcher, Registration } from "./discovery.js";
+import { DiscoveryWatcher } from "./discovery.js";
 import { isFailure } from "./errors.js";
-import type { InstanceSource } from "./resolver.js";
+import { Registration } from "./registration.js";
 import { Channel } from "./rpc-client.js";
+import type { InstanceSource } from "./target.js";
 import { openTrialLog, serve, soon } from "./trial.js";
 
 const { log } = openTrialLog();
-const HEARTBEAT_MS = 700;
 
 const instance = (service: string, address = "127.0.0.1:1", id = randomUUID()): Instance => ({
   id,
@@ -22,6 +22,7 @@ const instance = (service: string, address = "127.0.0.1:1", id = randomUUID()): 
   httpAddress: "",
   version: "",
   startedAt: undefined,
+  probe: Probe.UNSPECIFIED,
 });
 
 /** A payment service that counts its calls. */
@@ -47,23 +48,13 @@ function payments(t: TestContext, discovery: InstanceSource) {
 /** What a discovery would say, said by the test. */
 async function serveDiscovery(t: TestContext) {
   const said = new ReplaySubject<WatchResponse>(1);
-  const beats: string[] = [];
-  const withdrawn: string[] = [];
   const trial = await serve({
-    heartbeat: async ({ instance }) => {
-      beats.push(instance?.id ?? "");
-      return { leaseMs: 2_500 };
-    },
-    withdraw: async ({ instanceId }) => {
-      withdrawn.push(instanceId);
-      return {};
-    },
     watch: () => new Observable((watcher) => said.subscribe(watcher)),
   });
   t.after(() => trial.close());
   const say = (instances: Instance[], settled: boolean, withdrawnIds: string[] = []) =>
     said.next({ instances, settled, withdrawnIds });
-  return { ...trial, beats, withdrawn, say };
+  return { ...trial, say };
 }
 
 describe("a discovery:/// channel", () => {
@@ -151,7 +142,7 @@ describe("a discovery:/// channel", () => {
 
   it("says at once what it lacks when the program has no discovery", () => {
     const open = () => new Channel({ service: "a", target: "discovery:///a", caller: "test" });
-    assert.throws(open, /discovery:\/\/\/a needs DISCOVERY_ADDRESSES/);
+    assert.throws(open, /DISCOVERY_ADDRESSES is missing, and discovery:\/\/\/a needs it/);
   });
 });
 
@@ -207,41 +198,5 @@ describe("what a watcher sees", () => {
     discovery.say([instance("cart")], true);
     await until(() => seen.at(-1) === 1);
     assert.deepEqual(gone, []);
-  });
-});
-
-describe("a registration", () => {
-  it("heartbeats to every discovery that is there and withdraws from all", async (t) => {
-    const [one, other] = [await serveDiscovery(t), await serveDiscovery(t)];
-    const away = await serve({});
-    await away.close();
-    const listed = instance("cart");
-    const registration = new Registration([one.address, away.address, other.address], listed);
-    await until(() => one.beats.length >= 2 && other.beats.length >= 2);
-    const start = performance.now();
-    await registration.withdraw();
-    assert.ok(performance.now() - start < 3 * HEARTBEAT_MS);
-    assert.deepEqual([one.withdrawn, other.withdrawn], [[listed.id], [listed.id]]);
-    assert.deepEqual(new Set([...one.beats, ...other.beats]), new Set([listed.id]));
-  });
-
-  it("lists itself again with a discovery that comes back", async (t) => {
-    const first = await serve({});
-    await first.close();
-    const registration = new Registration([first.address], instance("cart"));
-    t.after(() => registration.withdraw());
-    let beats = 0;
-    const again = await serve(
-      {
-        heartbeat: async () => {
-          beats += 1;
-          return { leaseMs: 2_500 };
-        },
-        withdraw: async () => ({}),
-      },
-      { port: first.server.port },
-    );
-    t.after(() => again.close());
-    await until(() => beats > 0);
   });
 });

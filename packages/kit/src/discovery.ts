@@ -1,6 +1,5 @@
 /**
- * The two sides of service discovery that live in every program: keeping oneself listed, and
- * finding others.
+ * Finding others. (Being found is in registration.ts.)
  *
  * Discovery instances know nothing of each other. A program heartbeats to every one of them and
  * watches all of them; what it sees is the union of their lists, and while none answers it goes on
@@ -8,13 +7,10 @@
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { DiscoveryServiceService, type Instance } from "@piata/contracts/discovery";
-import { ownContext } from "./context.js";
 import type { Log } from "./log.js";
-import type { InstanceSource } from "./resolver.js";
 import { Channel } from "./rpc-client.js";
+import type { InstanceSource } from "./target.js";
 
-const HEARTBEAT_MS = 700;
-const WITHDRAW_MS = 500;
 const RETRY_MS_MAX = 1_000;
 
 type Listener = (instances: Instance[]) => void;
@@ -98,50 +94,6 @@ export class DiscoveryWatcher implements InstanceSource {
     for (const [service, listeners] of this.#listeners) {
       const instances = this.instances(service);
       for (const listener of listeners) listener(instances);
-    }
-  }
-}
-
-/** Keeps an instance listed with every discovery instance until `withdraw`. */
-export class Registration {
-  readonly #instance: Instance;
-  readonly #channels: Channel[];
-  readonly #stop = new AbortController();
-  readonly #beating: Promise<void>[];
-
-  constructor(addresses: string[], instance: Instance) {
-    this.#instance = instance;
-    this.#channels = addresses.map(
-      (target) => new Channel({ service: "discovery", target, caller: instance.service }),
-    );
-    this.#beating = this.#channels.map((channel) => this.#beat(channel));
-  }
-
-  async withdraw(): Promise<void> {
-    this.#stop.abort();
-    await Promise.all(this.#beating);
-    const instanceId = this.#instance.id;
-    await Promise.allSettled(
-      this.#channels.map(async (channel) => {
-        const rpc = channel.client(DiscoveryServiceService);
-        await rpc.withdraw({ instanceId }, ownContext(WITHDRAW_MS));
-      }),
-    );
-    for (const channel of this.#channels) channel.close();
-  }
-
-  async #beat(channel: Channel): Promise<void> {
-    const { signal } = this.#stop;
-    const rpc = channel.client(DiscoveryServiceService);
-    while (!signal.aborted) {
-      const said = rpc.heartbeat({ instance: this.#instance }, ownContext(HEARTBEAT_MS));
-      // A discovery that is away misses a heartbeat; the next one lists the instance again.
-      const heard = await said.then(
-        () => true,
-        () => false,
-      );
-      const pauseMs = heard ? HEARTBEAT_MS : HEARTBEAT_MS / 4;
-      await pause(pauseMs, undefined, { signal }).catch(() => undefined);
     }
   }
 }

@@ -134,6 +134,10 @@ export function failureIn(metadata: Metadata | null | undefined): Failure | unde
   }
 }
 
+/** No instance of a service answers. */
+export const unreachable = (service: string): Failure =>
+  unavailable("SERVICE_UNREACHABLE", `The ${service} service is not reachable now.`, { service });
+
 /** What a gRPC client makes of a call's error; `service` is the one that was called. */
 export function fromServiceError(error: ServiceError, service: string): Failure {
   const failure = failureIn(error.metadata);
@@ -145,9 +149,7 @@ export function fromServiceError(error: ServiceError, service: string): Failure 
       });
     case status.UNAVAILABLE:
     case status.CANCELLED:
-      return unavailable("SERVICE_UNREACHABLE", `The ${service} service is not reachable now.`, {
-        service,
-      });
+      return unreachable(service);
     case status.RESOURCE_EXHAUSTED:
       return resourceExhausted("MESSAGE_TOO_LARGE", error.details, { service });
     default:

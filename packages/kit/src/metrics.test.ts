@@ -20,7 +20,7 @@ describe("the metrics of a program", () => {
     const answer = gate();
     const ask = coalesce<number, number>({
       ...metrics.batches("trial.ask"),
-      maxInFlight: 1,
+      maxInFlight: () => 1,
       maxItems: 1,
       maxWaiting: 7,
       send: async (items) => {

@@ -1,4 +1,5 @@
 /** What every program counts, in Prometheus' terms; docs/observability.md lists them. */
+import type { Server } from "node:http";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -45,6 +46,12 @@ export class Metrics {
     labelNames: ["service", "method", "code"],
     registers: [this.registry],
   });
+  readonly #callRetries = new Counter({
+    name: "piata_call_retries_total",
+    help: "Calls that were made again because no instance had answered.",
+    labelNames: ["service", "method"],
+    registers: [this.registry],
+  });
   readonly #callSeconds = new Histogram({
     name: "piata_call_seconds",
     help: "How long a call to another service took.",
@@ -60,6 +67,11 @@ export class Metrics {
     registers: [this.registry],
   });
 
+  /** Begun and not answered yet; health checks are no calls. */
+  callsInProgress = 0;
+  /** Since the start. */
+  callsAnswered = 0;
+
   constructor(program: string) {
     this.registry.setDefaultLabels({ program });
     collectDefaultMetrics({ register: this.registry });
@@ -70,9 +82,25 @@ export class Metrics {
   answer(method: string, code: string, startMs: number): void {
     this.answered.inc({ method, code });
     this.seconds.observe({ method }, (performance.now() - startMs) / 1000);
+    if (!isHealthCheck(method)) this.callsAnswered += 1;
   }
 
-  /** A call to another service has ended. */
+  /** Counts the requests of an HTTP server as calls in progress. */
+  countRequests(server: Server): void {
+    server.on("request", (_, response) => {
+      this.callsInProgress += 1;
+      response.once("close", () => {
+        this.callsInProgress -= 1;
+      });
+    });
+  }
+
+  /** A call to another service is made again. */
+  calledAgain(service: string, method: string): void {
+    this.#callRetries.inc({ service, method });
+  }
+
+  /** A call to another service has ended, after all its attempts. */
   called(service: string, method: string, code: string, startMs: number): void {
     this.#calls.inc({ service, method, code });
     this.#callSeconds.observe({ service, method }, (performance.now() - startMs) / 1000);
@@ -141,3 +169,6 @@ export class Metrics {
     );
   }
 }
+
+/** Whether a call only asks if we serve. */
+export const isHealthCheck = (method: string): boolean => method.startsWith("grpc.health.");

@@ -4,9 +4,9 @@ import type { Log } from "./log.js";
 
 export interface TracingOptions {
   /** The base URL of an OTLP/HTTP collector; undefined for no tracing. */
-  endpoint: string | undefined;
+  otlpEndpoint: string | undefined;
   /** The share of the traces begun here that are recorded, from 0 to 1. */
-  ratio: number;
+  tracesRatio: number;
   service: string;
   version: string;
   instanceId: string;
@@ -29,9 +29,11 @@ const EXPORT_EVERY_MS = 1_000;
 const SPANS_WAITING_MAX = 8_192;
 const COMPLAIN_EVERY_MS = 60_000;
 
-/** A tracer that sends its spans to the collector at `endpoint`. */
-export async function openTracer(options: TracingOptions & { endpoint: string }): Promise<Otel> {
-  const { endpoint, ratio, service, version, instanceId, log } = options;
+/** A tracer that sends its spans to the collector of the options. */
+export async function openTracer(
+  options: TracingOptions & { otlpEndpoint: string },
+): Promise<Otel> {
+  const { otlpEndpoint, tracesRatio, service, version, instanceId, log } = options;
   const [api, sdk, { OTLPTraceExporter }, { resourceFromAttributes }] = await Promise.all([
     import("@opentelemetry/api"),
     import("@opentelemetry/sdk-trace"),
@@ -40,7 +42,7 @@ export async function openTracer(options: TracingOptions & { endpoint: string })
   ]);
   api.diag.setLogger(complaints(log), api.DiagLogLevel.WARN);
   const ids = new sdk.RandomIdGenerator();
-  const root = new sdk.TraceIdRatioBasedSampler(ratio);
+  const root = new sdk.TraceIdRatioBasedSampler(tracesRatio);
   const next: Otel["next"] = { traceId: undefined };
   const provider = new sdk.TracerProvider({
     resource: resourceFromAttributes({
@@ -56,7 +58,7 @@ export async function openTracer(options: TracingOptions & { endpoint: string })
     },
     spanProcessors: [
       new sdk.BatchSpanProcessor({
-        exporter: new OTLPTraceExporter({ url: `${endpoint.replace(/\/+$/, "")}/v1/traces` }),
+        exporter: new OTLPTraceExporter({ url: `${otlpEndpoint.replace(/\/+$/, "")}/v1/traces` }),
         scheduledDelayMillis: EXPORT_EVERY_MS,
         // More is dropped: a collector that is away or slow must cost neither memory nor time.
         maxQueueSize: SPANS_WAITING_MAX,

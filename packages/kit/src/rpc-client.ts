@@ -1,6 +1,11 @@
 /**
  * Calls to other services: one channel per target, plain functions per method, errors as Failures.
+ *
+ * A call has a deadline and ends with its caller. What the protos call idempotent is made again,
+ * within a budget, when no instance has answered; a target that answers nothing at all is left
+ * alone for a moment.
  */
+import { setTimeout as pause } from "node:timers/promises";
 import {
   type ChannelOptions,
   Client,
@@ -10,14 +15,26 @@ import {
   type ServiceError,
   status,
 } from "@grpc/grpc-js";
+import { IDEMPOTENT } from "@piata/contracts/idempotent";
+import { Breaker, RetryBudget } from "./breaker.js";
 import { type Context, toItemContext } from "./context.js";
-import { fromServiceError } from "./errors.js";
+import { Failure, failureIn, fromServiceError, unreachable } from "./errors.js";
 import type { Metrics } from "./metrics.js";
-import { type InstanceSource, registerDiscoveryScheme, SOURCE_OPTION } from "./resolver.js";
+import { Outliers } from "./outliers.js";
+import { targetOf } from "./resolver.js";
+import { type InstanceSource, type Lookup, sourceOf } from "./target.js";
 import { startCall } from "./tracing.js";
+import { backoffMs } from "./worker.js";
 
-/** A call that answers once. A request that says nothing of whom it is for gets that from the context. */
-export type Unary<Request, Response> = (request: Request, context: Context) => Promise<Response>;
+/**
+ * A call that answers once. A request that says nothing of whom it is for gets that from the
+ * context.
+ */
+export interface Unary<Request, Response> {
+  (request: Request, context: Context): Promise<Response>;
+  /** How many instances share the calls. */
+  instances(): number;
+}
 
 /**
  * Messages as they come, until the far side ends the stream, the caller breaks off or `signal`
@@ -55,14 +72,20 @@ export interface ChannelTo {
   discovery?: InstanceSource | undefined;
   /** Where its calls are counted. */
   metrics?: Metrics | undefined;
+  /** What names are looked up in; the machine's own resolver, unless a test says otherwise. */
+  lookup?: Lookup;
 }
+
+/** How often an idempotent call is made at most; they share the time that there is. */
+const ATTEMPTS_MAX = 3;
+const RETRY = { firstMs: 20, maxMs: 200 };
 
 const CHANNEL_OPTIONS: ChannelOptions = {
   "grpc.service_config": JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
-  "grpc.keepalive_time_ms": 10_000,
-  "grpc.keepalive_timeout_ms": 3_000,
+  "grpc.keepalive_time_ms": 3_000,
+  "grpc.keepalive_timeout_ms": 2_000,
   "grpc.initial_reconnect_backoff_ms": 100,
-  "grpc.max_reconnect_backoff_ms": 1_000,
+  "grpc.max_reconnect_backoff_ms": 500,
   "grpc.max_receive_message_length": 16 * 1024 * 1024,
 };
 
@@ -74,16 +97,19 @@ export class Channel {
   readonly #metadata = new Metadata();
   // A stream has no deadline; it waits for its far side to be there.
   readonly #streamMetadata = new Metadata({ waitForReady: true });
+  readonly #outliers: Outliers;
+  readonly #budget = new RetryBudget();
+  readonly #breaker = new Breaker();
 
-  constructor({ service, target, caller, discovery, metrics }: ChannelTo) {
-    if (target.startsWith("discovery:")) registerDiscoveryScheme();
+  /** Throws ConfigError for a target that is none. */
+  constructor({ service, target, caller, discovery, lookup, metrics }: ChannelTo) {
     this.#service = service;
     this.#metrics = metrics;
     for (const metadata of [this.#metadata, this.#streamMetadata]) metadata.set("x-caller", caller);
-    this.#client = new Client(target, credentials.createInsecure(), {
-      ...CHANNEL_OPTIONS,
-      ...(discovery && { [SOURCE_OPTION]: discovery }),
-    });
+    this.#outliers = new Outliers(sourceOf(target, discovery, lookup));
+    const [address, options] = targetOf(service, this.#outliers);
+    const credential = credentials.createInsecure();
+    this.#client = new Client(address, credential, { ...CHANNEL_OPTIONS, ...options });
   }
 
   /** The methods of a service that is behind this channel. */
@@ -102,27 +128,85 @@ export class Channel {
   }
 
   #unary(method: AnyMethod): Unary<unknown, unknown> {
-    const { path, requestSerialize, responseDeserialize } = method;
-    return (request, context) =>
-      new Promise((resolve, reject) => {
-        const span = startCall(path, this.#service, context);
-        const startMs = performance.now();
-        this.#client.makeUnaryRequest(
-          path,
-          requestSerialize,
-          responseDeserialize,
-          { context: toItemContext(context), ...(request as object) },
-          span ? span.inject(this.#metadata) : this.#metadata,
-          { deadline: context.deadlineMs },
-          (error, response) => {
-            const code = error ? (status[error.code] ?? "UNKNOWN") : "OK";
-            this.#metrics?.called(this.#service, path.slice(1), code, startMs);
-            span?.end(code);
-            if (error) reject(fromServiceError(error, this.#service));
-            else resolve(response);
-          },
-        );
-      });
+    const call = async (request: unknown, context: Context) => {
+      const startMs = performance.now();
+      try {
+        const answer = await this.#call(method, request, context);
+        this.#metrics?.called(this.#service, method.path.slice(1), "OK", startMs);
+        return answer;
+      } catch (error) {
+        const code = error instanceof Failure ? error.code : "INTERNAL";
+        this.#metrics?.called(this.#service, method.path.slice(1), code, startMs);
+        throw error;
+      }
+    };
+    return Object.assign(call, { instances: () => this.#outliers.size });
+  }
+
+  async #call(method: AnyMethod, request: unknown, context: Context): Promise<unknown> {
+    const isIdempotent = IDEMPOTENT.has(method.path);
+    if (!this.#breaker.admits()) throw unreachable(this.#service);
+    this.#budget.called();
+    for (let attempt = 1; ; attempt += 1) {
+      const left = isIdempotent && this.#budget.left ? ATTEMPTS_MAX - attempt + 1 : 1;
+      try {
+        return await this.#attempt(method, request, { context, left });
+      } catch (error) {
+        if (!(error instanceof Unanswered)) throw error;
+        const isOver = left === 1 || Date.now() >= context.deadlineMs || context.caller?.isGone;
+        if (isOver) throw fromServiceError(error.cause, this.#service);
+      }
+      this.#budget.retried();
+      this.#metrics?.calledAgain(this.#service, method.path.slice(1));
+      await pause(backoffMs(attempt - 1, RETRY));
+    }
+  }
+
+  /** Throws the Failure of an instance that has answered, else Unanswered. */
+  #attempt(
+    { path, requestSerialize, responseDeserialize }: AnyMethod,
+    request: unknown,
+    { context, left }: { context: Context; left: number },
+  ): Promise<unknown> {
+    const { deadlineMs, caller } = context;
+    const nowMs = Date.now();
+    // A slow instance is not asked again when there is no other: it would have to begin anew.
+    const shares = Math.min(left, this.#outliers.size);
+    const span = startCall(path, this.#service, context);
+    return new Promise((resolve, reject) => {
+      const call = this.#client.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        { context: toItemContext(context, nowMs), ...(request as object) },
+        span ? span.inject(this.#metadata) : this.#metadata,
+        { deadline: nowMs + (deadlineMs - nowMs) / shares },
+        (error, response) => {
+          stay?.();
+          span?.end(error ? (status[error.code] ?? "UNKNOWN") : "OK");
+          if (error && isUnanswered(error)) {
+            // A call that its own caller has ended says nothing about the instance.
+            if (!caller?.isGone) this.#failed(call.getPeer());
+            reject(new Unanswered(error));
+            return;
+          }
+          this.#answered(call.getPeer());
+          if (error) reject(fromServiceError(error, this.#service));
+          else resolve(response);
+        },
+      );
+      const stay = caller?.whenGone(() => call.cancel());
+    });
+  }
+
+  #answered(peer: string): void {
+    this.#breaker.answered();
+    this.#outliers.answered(peer);
+  }
+
+  #failed(peer: string): void {
+    this.#breaker.failed();
+    this.#outliers.failed(peer);
   }
 
   #serverStream(method: AnyMethod): ServerStream<unknown, unknown> {
@@ -154,3 +238,18 @@ export class Channel {
     };
   }
 }
+
+/** No instance has answered the call: its connection broke, or its time ran out. */
+class Unanswered extends Error {
+  override readonly cause: ServiceError;
+  constructor(cause: ServiceError) {
+    super(cause.message);
+    this.cause = cause;
+  }
+}
+
+const UNANSWERED = new Set([status.UNAVAILABLE, status.DEADLINE_EXCEEDED, status.CANCELLED]);
+
+// A Failure with these codes comes from a handler, whose instance is well.
+const isUnanswered = (error: ServiceError): boolean =>
+  UNANSWERED.has(error.code) && failureIn(error.metadata) === undefined;

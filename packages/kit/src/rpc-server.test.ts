@@ -147,6 +147,28 @@ describe("the health of a server", () => {
   });
 });
 
+describe("a server that has too much to do", () => {
+  it("refuses at once what is more than it can work on, and takes more when there is room", async (t) => {
+    const finish = gate();
+    const trial = await serve({
+      batchCharge: async () => {
+        await finish.promise;
+        return { results: [charged] };
+      },
+    });
+    t.after(() => trial.close());
+    const call = () => trial.payment.batchCharge({ items: [chargeItem(1)] }, soon());
+    const calls = Array.from({ length: 300 }, () => call().catch((error) => error));
+    const refused = await Promise.all(calls.slice(256));
+    for (const failure of refused) {
+      assert.deepEqual([failure.code, failure.reason], ["RESOURCE_EXHAUSTED", "OVERLOADED"]);
+    }
+    finish.resolve();
+    for (const answer of await Promise.all(calls.slice(0, 256))) assert.ok("results" in answer);
+    await call();
+  });
+});
+
 describe("the end of a server", () => {
   it("waits for a call in flight", async () => {
     const [begun, finish] = [gate(), gate()];

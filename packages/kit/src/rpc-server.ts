@@ -9,6 +9,7 @@ import {
   ServerInterceptingCall,
   type ServerInterceptingCallInterface,
   type ServerInterceptor,
+  type ServiceError,
   status,
 } from "@grpc/grpc-js";
 import type { RpcExceptionFilter } from "@nestjs/common";
@@ -18,10 +19,18 @@ import { ServerGrpc } from "@nestjs/microservices";
 import type { Status } from "@piata/contracts/rpc/status";
 import { HealthImplementation } from "grpc-health-check";
 import { type Observable, Subject, takeUntil, throwError } from "rxjs";
-import { Failure, failureIn, fromStatus, internal, toServiceError } from "./errors.js";
+import {
+  deadlineExceeded,
+  Failure,
+  failureIn,
+  fromStatus,
+  internal,
+  resourceExhausted,
+  toServiceError,
+} from "./errors.js";
 import type { Log } from "./log.js";
-import type { Metrics } from "./metrics.js";
-import { traced } from "./tracing.js";
+import { isHealthCheck, type Metrics } from "./metrics.js";
+import { type Call, traced } from "./tracing.js";
 
 export interface RpcServerOptions {
   host: string;
@@ -87,7 +96,14 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   };
 }
 
-type UnaryMethods = ServerGrpc["createUnaryServiceMethod"];
+/** Calls that a server works on at once; their callers batch, so that few are many. */
+const CALLS_MAX = 256;
+
+interface UnaryCall extends Call {
+  cancelled: boolean;
+}
+type Answer = (error: Partial<ServiceError> | null, value?: unknown) => void;
+type UnaryHandler = (...call: unknown[]) => Promise<Observable<unknown>>;
 type StreamHandler = (...call: unknown[]) => Promise<Observable<unknown>>;
 
 /**
@@ -98,6 +114,8 @@ class PiataServer extends ServerGrpc {
   readonly #options: RpcServerOptions;
   readonly #health: HealthImplementation;
   readonly #draining = new Subject<void>();
+  /** Calls that are being worked on. */
+  #calls = 0;
   #server: Server | undefined;
 
   constructor(options: RpcServerOptions, health: HealthImplementation) {
@@ -141,8 +159,21 @@ class PiataServer extends ServerGrpc {
     return handler;
   }
 
-  override createUnaryServiceMethod(...given: Parameters<UnaryMethods>): ReturnType<UnaryMethods> {
-    return traced(super.createUnaryServiceMethod(...given) as Parameters<typeof traced>[0]);
+  // What nobody waits for any more is not begun, and what would wait long is refused at once.
+  override createUnaryServiceMethod(handler: UnaryHandler) {
+    const serve = super.createUnaryServiceMethod(handler) as (
+      call: UnaryCall,
+      answer: Answer,
+    ) => Promise<void>;
+    return traced(async (call: UnaryCall, answer: Answer): Promise<void> => {
+      if (call.cancelled) return answer(toServiceError(nobodyWaits()));
+      if (this.#calls >= CALLS_MAX) return answer(toServiceError(overloaded()));
+      this.#calls += 1;
+      await serve(call, (...answered) => {
+        this.#calls -= 1;
+        answer(...answered);
+      });
+    });
   }
 
   // A watch has no end of its own; its caller opens it again elsewhere.
@@ -160,6 +191,9 @@ class PiataServer extends ServerGrpc {
     this.#server?.forceShutdown();
   }
 }
+
+const nobodyWaits = () => deadlineExceeded("DEADLINE", "Its caller does not wait for it any more.");
+const overloaded = () => resourceExhausted("OVERLOADED", "Too much is under way; try again soon.");
 
 // Generated definitions name methods as TypeScript does, @GrpcMethod as the proto does.
 function inProtoCase(methods: object): object {
@@ -220,11 +254,15 @@ function callLogger(log: Log, metrics: Metrics): ServerInterceptor {
     let caller: string | undefined;
     let request: Loggable = {};
     let written = false;
+    // A stream is open all day; it is not work in progress.
+    const inProgress = method.responseStream || isHealthCheck(rpc) ? 0 : 1;
+    metrics.callsInProgress += inProgress;
     const write = (code: string, reason?: string) => {
       if (written) return;
       written = true;
+      metrics.callsInProgress -= inProgress;
       // Probes are no traffic, and how long a watch was open is no measure of anything.
-      if (rpc.startsWith("grpc.health.")) return;
+      if (isHealthCheck(rpc)) return;
       if (method.responseStream) metrics.answered.inc({ method: rpc, code });
       else metrics.answer(rpc, code, start);
       const durationMs = Math.round((performance.now() - start) * 100) / 100;

@@ -1,8 +1,7 @@
 /** The life of a program: read the configuration, start, be found, drain, stop. */
 import { randomUUID } from "node:crypto";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import type { Provider, Type } from "@nestjs/common";
+import { Probe } from "@piata/contracts/discovery";
 import {
   ConfigError,
   type ConfigOf,
@@ -10,15 +9,20 @@ import {
   readConfig,
   type Settings,
 } from "./config.js";
-import { DiscoveryWatcher, Registration } from "./discovery.js";
+import { DiscoveryWatcher } from "./discovery.js";
+import { openHttp, type Pages } from "./http.js";
+import { LoadMeter } from "./load.js";
 import { type Log, openLog } from "./log.js";
 import { Metrics } from "./metrics.js";
+import { Registration } from "./registration.js";
 import { Channel } from "./rpc-client.js";
 import { type RpcServer, startRpcServer } from "./rpc-server.js";
 import { startTracing } from "./tracing.js";
 
 /** sysexits.h: the configuration is wrong, so starting again would not help. */
 const EX_CONFIG = 78;
+/** How long a start waits for the first heartbeat; discovery may be away. */
+const LISTED_MS = 500;
 const DRAIN_MS = 300;
 const CLOSE_MS = 8_000;
 /** A stop that hangs is ended, with a word about it, before the launcher kills at 12 s. */
@@ -31,6 +35,8 @@ export interface Serving {
   services: Record<string, object>;
   controllers: Type[];
   providers: Provider[];
+  /** What its HTTP port shows beside /healthz and /metrics. */
+  pages?: Pages;
 }
 
 /** What a program is given to start with. */
@@ -63,7 +69,8 @@ export async function run<S extends Settings & Common>(
     stopOnSignal(log, async () => running?.stop());
     running = await launch({ name, config, common, log, stops }, start);
     const { address, httpAddress } = running;
-    process.send?.({ type: "ready", address, httpAddress });
+    await running.listed;
+    if (process.connected) process.send?.({ type: "ready", address, httpAddress });
   } catch (error) {
     const text = error instanceof ConfigError ? error.message : (error as Error).stack;
     process.stderr.write(`${name}: ${text}\n`);
@@ -74,6 +81,8 @@ export async function run<S extends Settings & Common>(
 interface Running {
   address: string;
   httpAddress: string;
+  /** Resolves when whoever looks it up can find it, or soon if there is no one to list it. */
+  listed: Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -92,23 +101,11 @@ async function launch<S extends Settings & Common>(
   const metrics = new Metrics(name);
   const instanceId = randomUUID();
   // First, so that it is closed last.
-  stops.push(
-    await startTracing({
-      endpoint: common.otlpEndpoint,
-      ratio: common.tracesRatio,
-      service: name,
-      version: common.version,
-      instanceId,
-      log,
-    }),
-  );
+  stops.push(await startTracing({ ...common, service: name, instanceId, log }));
   const { host, port, httpPort, discoveryAddresses } = common;
   let discovery: DiscoveryWatcher | undefined;
   const connect = (service: string, target: string): Channel => {
-    if (target.startsWith("discovery:") && !discovery) {
-      if (discoveryAddresses.length === 0) {
-        throw new ConfigError(`DISCOVERY_ADDRESSES is missing, and ${target} needs it`);
-      }
+    if (target.startsWith("discovery:") && !discovery && discoveryAddresses.length > 0) {
       discovery = new DiscoveryWatcher(discoveryAddresses, name, log);
       stops.unshift(() => discovery?.close());
     }
@@ -124,22 +121,29 @@ async function launch<S extends Settings & Common>(
     connect,
     onStop: (close) => stops.push(close),
   });
-  const server =
-    "services" in started
-      ? await startRpcServer({ host, port, log, metrics, ...started })
-      : started;
-  const http = await openHttp(host, httpPort, metrics);
+  const speaksGrpc = "services" in started;
+  const server = speaksGrpc
+    ? await startRpcServer({ host, port, log, metrics, ...started })
+    : started;
+  const pages = speaksGrpc ? started.pages : undefined;
+  const http = await openHttp({ host, port: httpPort, metrics, pages });
   const advertised = common.advertisedHost ?? host;
   const address = `${advertised}:${server.port}`;
   const httpAddress = `${advertised}:${http.port}`;
-  const registration = new Registration(name === "discovery" ? [] : discoveryAddresses, {
-    id: instanceId,
-    service: name,
-    address,
-    httpAddress,
-    version: common.version,
-    startedAt: new Date(),
-  });
+  const meter = new LoadMeter(metrics);
+  const registration = new Registration(
+    name === "discovery" ? [] : discoveryAddresses,
+    {
+      id: instanceId,
+      service: name,
+      address,
+      httpAddress,
+      version: common.version,
+      startedAt: new Date(),
+      probe: speaksGrpc ? Probe.GRPC : Probe.HTTP,
+    },
+    { log, load: () => meter.load() },
+  );
   const stop = async () => {
     server.drain();
     http.drain();
@@ -150,43 +154,7 @@ async function launch<S extends Settings & Common>(
     for (const close of stops.reverse()) await close();
     await http.close();
   };
-  return { address, httpAddress, stop };
-}
-
-interface HttpServer {
-  port: number;
-  drain(): void;
-  close(): Promise<void>;
-}
-
-/** /healthz for whoever asks whether it serves, /metrics for Prometheus. */
-async function openHttp(host: string, port: number, metrics: Metrics): Promise<HttpServer> {
-  let serving = true;
-  const server = createServer(async (request, response) => {
-    if (request.url === "/healthz") {
-      response.writeHead(serving ? 200 : 503, { "content-type": "application/json" });
-      response.end(JSON.stringify({ status: serving ? "SERVING" : "NOT_SERVING" }));
-    } else if (request.url === "/metrics") {
-      response.writeHead(200, { "content-type": metrics.registry.contentType });
-      response.end(await metrics.registry.metrics());
-    } else {
-      response.writeHead(404).end();
-    }
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject).listen(port, host, resolve);
-  });
-  return {
-    port: (server.address() as AddressInfo).port,
-    drain: () => {
-      serving = false;
-    },
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
+  return { address, httpAddress, listed: registration.tried(LISTED_MS), stop };
 }
 
 function stopOnSignal(log: Log, stop: () => Promise<void>): void {

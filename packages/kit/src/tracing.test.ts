@@ -24,7 +24,14 @@ interface Traced {
   ratio?: number;
 }
 const open = ({ endpoint, ratio = 1 }: Traced, log = openTrialLog().log) =>
-  startTracing({ endpoint, ratio, service: "trial", version: "1.2.3", instanceId: "one", log });
+  startTracing({
+    otlpEndpoint: endpoint,
+    tracesRatio: ratio,
+    service: "trial",
+    version: "1.2.3",
+    instanceId: "one",
+    log,
+  });
 
 /** A collector, and tracing to it; `spans` ends the tracing and answers with what was sent. */
 async function recording(t: TestContext, ratio = 1) {
@@ -70,7 +77,8 @@ function loadedWith(endpoint: string | undefined): string[] {
       },
     });
     const { startTracing } = await import(${JSON.stringify(new URL("tracing.js", import.meta.url))});
-    await startTracing({ endpoint: ${JSON.stringify(endpoint)}, ratio: 1, service: "trial" });
+    const otlpEndpoint = ${JSON.stringify(endpoint)};
+    await startTracing({ otlpEndpoint, tracesRatio: 1, service: "trial" });
     process.stdout.write(JSON.stringify(loaded));`;
   const args = ["--input-type=module", "-e", program];
   return JSON.parse(execFileSync(process.execPath, args, { encoding: "utf8" }));
@@ -253,7 +261,7 @@ describe("a batch", () => {
     const { spans } = await recording(t);
     const settle = coalesce<number, number>({
       name: "trial.settle",
-      maxInFlight: 1,
+      maxInFlight: () => 1,
       send: async (items) => {
         await turn();
         startStatement(`settle_${items.join("_")}`)?.end("OK");

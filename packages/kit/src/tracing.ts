@@ -8,7 +8,7 @@
  * to the others, and each of those has a span in its own trace with a link back.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-import { type Metadata, status } from "@grpc/grpc-js";
+import { type Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import type { Attributes, SpanContext } from "@opentelemetry/api";
 import { type Otel, openTracer, type TracingOptions } from "./otel.js";
 import { type About, type Cause, KIND, Recording } from "./span.js";
@@ -32,9 +32,9 @@ let active: Otel | undefined;
 
 /** Starts tracing, if there is where to send it. Returns how to end it, in a second at most. */
 export async function startTracing(options: TracingOptions): Promise<() => Promise<void>> {
-  const { endpoint } = options;
-  if (endpoint === undefined) return async () => undefined;
-  const otel = await openTracer({ ...options, endpoint });
+  const { otlpEndpoint } = options;
+  if (otlpEndpoint === undefined) return async () => undefined;
+  const otel = await openTracer({ ...options, otlpEndpoint });
   active = otel;
   return () => {
     active = undefined;
@@ -126,16 +126,18 @@ function startInBatch(
   return span;
 }
 
-type Answer = (error: { code?: number } | null, value?: unknown) => void;
-interface Call {
+type Answer = (error: Partial<ServiceError> | null, value?: unknown) => void;
+
+/** What tracing has to know of a call that is served. */
+export interface Call {
   metadata: Metadata;
   getPath(): string;
 }
 
 /** A gRPC server's unary method, served within the span of its call if its caller records one. */
-export function traced<Result>(
-  serve: (call: Call, answer: Answer) => Result,
-): (call: Call, answer: Answer) => Result {
+export function traced<Served extends Call, Result>(
+  serve: (call: Served, answer: Answer) => Result,
+): (call: Served, answer: Answer) => Result {
   return (call, answer) => {
     const cause = active && causeIn(call.metadata);
     if (!active || !cause) return serve(call, answer);

@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, test } from "node:test";
-import { DiscoveryServiceService, type Instance } from "@piata/contracts/discovery";
+import { DiscoveryServiceService, type Instance, Probe } from "@piata/contracts/discovery";
 import { ownContext } from "@piata/kit/context";
-import { DiscoveryWatcher, Registration } from "@piata/kit/discovery";
+import { DiscoveryWatcher } from "@piata/kit/discovery";
 import { openLog } from "@piata/kit/log";
+import { Registration } from "@piata/kit/registration";
 import { Channel } from "@piata/kit/rpc-client";
 import { type RunningService, startService } from "@piata/testkit/service";
+import { until } from "@piata/testkit/until";
 
 const quiet = openLog("test", "silent");
 const PATIENCE_MS = 5_000;
@@ -21,6 +23,7 @@ after(async () => {
 });
 
 const instance = (service: string): Instance => ({
+  probe: Probe.UNSPECIFIED,
   id: randomUUID(),
   service,
   address: "127.0.0.1:5000",
@@ -85,6 +88,37 @@ test("a badly formed instance is refused with the field's name", async (t) => {
   await assert.rejects(rpc.heartbeat({ instance: instance("No Such") }, ownContext(PATIENCE_MS)), {
     code: "INVALID_ARGUMENT",
     reason: "INSTANCE_INVALID",
-    metadata: { field: "instance" },
+    metadata: { field: "instance.service" },
   });
+});
+
+test("its HTTP port has the page and the JSON, and takes nothing but GET", async () => {
+  const page = await fetch(`http://${one.httpAddress}/?from=bookmark`);
+  assert.equal(page.status, 200);
+  assert.equal(page.headers.get("content-type"), "text/html; charset=utf-8");
+  assert.match(page.headers.get("content-security-policy") ?? "", /^default-src 'none'/);
+  assert.match(await page.text(), /^<!doctype html>/);
+  const json = await fetch(`http://${one.httpAddress}/v1/services`);
+  assert.equal(json.headers.get("content-type"), "application/json; charset=utf-8");
+  assert.deepEqual(Object.keys((await json.json()) as object), ["discovery", "services", "events"]);
+  const sent = await fetch(`http://${one.httpAddress}/v1/services`, { method: "POST" });
+  assert.deepEqual([sent.status, sent.headers.get("allow")], [405, "GET, HEAD"]);
+  assert.equal((await fetch(`http://${one.httpAddress}/constructor`)).status, 404);
+});
+
+test("its metrics count instances by service and health, and probes that fail", async (t) => {
+  const gone = await startService("discovery", {});
+  await gone.stop();
+  const { address } = gone;
+  const listed = [instance("zeta"), { ...instance("zeta"), address, probe: Probe.GRPC }];
+  const registrations = listed.map((known) => new Registration([one.address], known));
+  t.after(() => Promise.all(registrations.map((registration) => registration.withdraw())));
+  const metrics = async () => (await fetch(`http://${one.httpAddress}/metrics`)).text();
+  const text = await until(async () => {
+    const now = await metrics();
+    return /service="zeta",health="UNHEALTHY"/.test(now) && now;
+  });
+  assert.match(text, /^piata_instances{service="zeta",health="UNPROBED".*} 1$/m);
+  assert.match(text, /^piata_instances{service="zeta",health="UNHEALTHY".*} 1$/m);
+  assert.match(text, /^piata_probe_failures_total{verdict="DEAD".*} [1-9]/m);
 });

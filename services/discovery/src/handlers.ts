@@ -19,8 +19,8 @@ export class DiscoveryHandlers implements Handlers<rpc.DiscoveryServiceService> 
   }
 
   @GrpcMethod("DiscoveryService")
-  async heartbeat({ instance }: rpc.HeartbeatRequest): Promise<rpc.HeartbeatResponse> {
-    this.#registry.heartbeat(instance);
+  async heartbeat({ instance, load }: rpc.HeartbeatRequest): Promise<rpc.HeartbeatResponse> {
+    this.#registry.heartbeat(instance, load);
     return { leaseMs: this.#registry.leaseMs };
   }
 

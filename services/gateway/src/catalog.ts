@@ -3,7 +3,7 @@ import { CatalogServiceService, type Product } from "@piata/contracts/catalog";
 import type { Money } from "@piata/contracts/money";
 import { batched } from "@piata/kit/batch";
 import { coalesce } from "@piata/kit/coalesce";
-import { type Context, longest } from "@piata/kit/context";
+import { type Context, together } from "@piata/kit/context";
 import type { Metrics } from "@piata/kit/metrics";
 import { units } from "@piata/kit/money";
 import type { Channel } from "@piata/kit/rpc-client";
@@ -46,8 +46,8 @@ export function catalog(channel: Channel, metrics: Metrics) {
   const categories = coalesce({
     ...metrics.batches("gateway.categories"),
     key: () => 0,
-    cause: (context: Context) => context,
-    send: async (asked: Context[]) => [(await rpc.listCategories({}, longest(asked))).categories],
+    context: (asked: Context) => asked,
+    send: async (asked: Context[]) => [(await rpc.listCategories({}, together(asked))).categories],
   });
 
   const product: Catalog["product"] = async (context, productId) =>

@@ -36,6 +36,11 @@ export const settings = {
     optional(integer(100, 60_000), 5_000),
     "How long a request may take, in milliseconds.",
   ),
+  requestsMax: setting(
+    "GATEWAY_REQUESTS_MAX",
+    optional(integer(1, 100_000), 256),
+    "Requests that it works on at once; more are refused with HTTP 503 before they are read.",
+  ),
   bodyBytesMax: setting(
     "GATEWAY_BODY_BYTES_MAX",
     optional(integer(1_000, 10_000_000), 100_000),

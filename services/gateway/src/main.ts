@@ -28,7 +28,7 @@ await run("gateway", settings, async ({ config, log, metrics, connect, onStop })
     cart(connect("cart", config.cartTarget), products, metrics),
     order(connect("order", config.orderTarget), metrics),
   ];
-  const { timeoutMs, bodyBytesMax, imagesDir } = config;
+  const { timeoutMs, requestsMax, bodyBytesMax, imagesDir } = config;
   const app = await createServer({
     schema: await readFile(new URL("../schema.graphql", import.meta.url), "utf8"),
     resolvers: parts.map(({ resolvers }) => resolvers as IResolvers),
@@ -37,6 +37,7 @@ await run("gateway", settings, async ({ config, log, metrics, connect, onStop })
     log,
     metrics,
     timeoutMs,
+    requestsMax,
     bodyBytesMax,
     imagesDir,
   });

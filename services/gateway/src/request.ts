@@ -1,6 +1,6 @@
 /** What a resolver knows of its request. */
 import { Role } from "@piata/contracts/item";
-import { type Context, newTraceId } from "@piata/kit/context";
+import { Caller, type Context, newTraceId } from "@piata/kit/context";
 import { unauthenticated } from "@piata/kit/errors";
 import type { Recording } from "@piata/kit/span";
 import { startRequest } from "@piata/kit/tracing";
@@ -38,12 +38,15 @@ export class GraphqlContext {
     this.#sessions = sessions;
     const traceId = traceIdOf(request);
     this.span = startRequest(traceId, request.headers.traceparent);
+    const caller = new Caller();
+    reply.raw.once("close", () => caller.leave());
     this.anyone = {
       traceId,
       spanId: this.span?.spanId ?? "",
       userId: 0,
       role: Role.UNSPECIFIED,
       deadlineMs: Date.now() + timeoutMs,
+      caller,
     };
   }
 

@@ -2,6 +2,7 @@
  * The HTTP side: /graphql by POST of application/json, queries by GET too, and nothing a form could
  * send.
  */
+import { createServer as createHttpServer } from "node:http";
 import cookie from "@fastify/cookie";
 import files from "@fastify/static";
 import { type Failure, invalidArgument } from "@piata/kit/errors";
@@ -15,6 +16,7 @@ import fastify, {
 } from "fastify";
 import { type ExecutionResult, GraphQLError } from "graphql";
 import mercurius, { type IResolvers } from "mercurius";
+import { Admission, isOverload, RETRY_AFTER } from "./admission.js";
 import { errorAnswer, failureOf } from "./errors.js";
 import { graphiql as graphiqlPage } from "./graphiql.js";
 import { graphqlRequest, sourceOf, TOKENS_MAX } from "./graphql-request.js";
@@ -26,6 +28,8 @@ import type { Sessions } from "./sessions.js";
 const DOCUMENTS_MAX = 100;
 /** How long a client may take to send its request. */
 const REQUEST_MS = 30_000;
+/** How long an idle connection is kept: longer than usual proxies keep theirs. */
+const KEEP_ALIVE_MS = 72_000;
 
 export interface GatewayOptions {
   schema: string;
@@ -34,6 +38,8 @@ export interface GatewayOptions {
   log: Log;
   metrics: Metrics;
   timeoutMs: number;
+  /** Requests at once. */
+  requestsMax: number;
   bodyBytesMax: number;
   graphiql: boolean;
   imagesDir: string | undefined;
@@ -46,18 +52,24 @@ interface ServerOptions extends GatewayOptions {
 /** The gateway's HTTP server, not listening yet. */
 export async function createServer(given: GatewayOptions): Promise<FastifyInstance> {
   const options = { ...given, operations: new Operations(given.metrics) };
-  const { schema, resolvers, bodyBytesMax, imagesDir, graphiql } = options;
+  const { schema, resolvers, metrics, bodyBytesMax, imagesDir, graphiql } = options;
   const refuseHttp = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
     const context = new GraphqlContext(request, reply, options);
     const failure = httpFailure(error, options, context);
     return refuse(options, context, { failure, status: error.statusCode ?? 500 });
   };
+  const admission = new Admission(options);
   const app = fastify({
     frameworkErrors: refuseHttp,
     bodyLimit: bodyBytesMax,
     forceCloseConnections: "idle",
-    requestTimeout: REQUEST_MS,
+    serverFactory: (listener) =>
+      createHttpServer(
+        { requestTimeout: REQUEST_MS, keepAliveTimeout: KEEP_ALIVE_MS },
+        admission.guard(listener),
+      ),
   });
+  metrics.countRequests(app.server);
   app.removeContentTypeParser("text/plain");
   await app.register(cookie);
   await app.register(mercurius, {
@@ -125,6 +137,10 @@ async function answer(
     errors.map(({ path }, at) => [path?.[0], (failures[at] as Failure).code] as const).reverse(),
   );
   options.operations.answer(context, codes, start);
+  if (failures.some(isOverload)) {
+    reply.header("retry-after", RETRY_AFTER);
+    if (data == null) reply.code(503);
+  }
   record(options, context, { failure: failures[0], operation, start });
   if (errors.length === 0) return { data };
   const answers = failures.map((failure, at) => errorAnswer(failure, traceId, errors[at]));

@@ -33,6 +33,7 @@ const wish = (other: Partial<Wish> = {}): Wish => ({
   paymentMethod: "success",
   idempotencyKey: "",
   expectedTotalMinor: undefined,
+  deadlineMs: Number.POSITIVE_INFINITY,
   ...other,
 });
 
@@ -43,10 +44,11 @@ describe("a wish", () => {
   it("is taken as it is when it is well-formed", () => {
     const idempotencyKey = "~".repeat(100);
     const paymentMethod = "a-Z_0".padEnd(64, "x");
-    assert.deepEqual(checked({ paymentMethod, idempotencyKey, expectedTotalMinor: 0 }), {
-      ...wish({ paymentMethod, idempotencyKey }),
-      expectedTotalMinor: 0,
-    });
+    const taken = checked({ paymentMethod, idempotencyKey, expectedTotalMinor: 0 });
+    const { deadlineMs } = taken;
+    assert.ok(deadlineMs > Date.now() && deadlineMs <= Date.now() + 10_000);
+    const asked = wish({ paymentMethod, idempotencyKey, deadlineMs });
+    assert.deepEqual(taken, { ...asked, expectedTotalMinor: 0 });
   });
 
   const refusals: [string, Partial<BatchPlaceOrdersRequest_Item>][] = [
@@ -128,6 +130,13 @@ describe("placing an order", () => {
     const [one, other] = await place.placeAll([wish(), wish()]);
     assert.ok(isFailure(one) && one.code === "INTERNAL");
     await over(other as number);
+  });
+
+  it("orders nothing for somebody who no longer waits when the cart is known", async () => {
+    const late = wish({ deadlineMs: Date.now() - 1 });
+    await refuses(place.place(late), "DEADLINE_EXCEEDED", "DEADLINE");
+    assert.deepEqual(neighbours.calls, ["cartOf"]);
+    assert.equal(neighbours.cart.length, 1);
   });
 
   it("refuses more orders than it may have open", async () => {

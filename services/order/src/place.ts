@@ -8,6 +8,7 @@ import { CheckoutState } from "@piata/contracts/cart";
 import { type Context, ownContext } from "@piata/kit/context";
 import {
   aborted,
+  deadlineExceeded,
   Failure,
   failedPrecondition,
   internal,
@@ -65,13 +66,15 @@ export class Place {
   /**
    * The id of the order that the wish's cart became, durably. Throws FAILED_PRECONDITION /
    * CART_EMPTY, IDEMPOTENCY_KEY_REUSED; ABORTED / IDEMPOTENCY_KEY_IN_USE, ORDER_ABANDONED;
-   * RESOURCE_EXHAUSTED / TOO_MANY_ORDERS; UNAVAILABLE.
+   * RESOURCE_EXHAUSTED / TOO_MANY_ORDERS; DEADLINE_EXCEEDED / DEADLINE; UNAVAILABLE.
    */
   async place(wish: Wish): Promise<number> {
     const { store, participants, worker, openMax } = this.#options;
     if (worker.busy >= openMax) throw tooManyOrders();
     const cart = await participants.cartOf(contextOf(wish));
     if (cart.lines.length === 0) return this.#cartEmpty(wish);
+    // From here on the order goes its way, whether or not anybody waits for the answer.
+    if (Date.now() >= wish.deadlineMs) throw tooLate();
 
     const placed = await store.placeIntent(wish);
     if (placed.orderId === undefined) return this.#firstAnswer(wish);
@@ -110,7 +113,7 @@ export class Place {
   }
 
   async #firstAnswer(wish: Wish): Promise<number> {
-    const givenUpMs = Date.now() + KEY_PATIENCE_MS;
+    const givenUpMs = Math.min(Date.now() + KEY_PATIENCE_MS, wish.deadlineMs);
     while (Date.now() < givenUpMs) {
       const answer = await this.#options.store.findFirstAnswer(wish);
       if (answer) {
@@ -129,6 +132,9 @@ export class Place {
 
 const tooManyOrders = (): Failure =>
   resourceExhausted("TOO_MANY_ORDERS", "The shop is very busy; nothing was ordered. Try again.");
+
+const tooLate = (): Failure =>
+  deadlineExceeded("DEADLINE", "The cart was not there in time; nothing was ordered.");
 
 const abandoned = (): Failure =>
   aborted("ORDER_ABANDONED", "It took too long; the cart is as it was. Try again.");
@@ -150,7 +156,8 @@ function answered(wish: Wish, answer: FirstAnswer): number | undefined {
   return unknown ? undefined : (answer.orderId ?? undefined);
 }
 
-const contextOf = ({ userId, traceId }: Wish): Context => ownContext(CALL_MS, userId, traceId);
+const contextOf = ({ userId, traceId, deadlineMs }: Wish): Context =>
+  ownContext(Math.min(CALL_MS, deadlineMs - Date.now()), userId, traceId);
 
 const intent = (id: number, wish: Wish): Order => ({
   id,

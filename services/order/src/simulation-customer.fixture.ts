@@ -92,6 +92,7 @@ export class Customer {
       paymentMethod: scheduler.pick(METHODS),
       idempotencyKey: scheduler.chance(0.6) ? purchase : "",
       expectedTotalMinor: scheduler.chance(0.2) ? scheduler.pick(EXPECTED_MINOR) : undefined,
+      deadlineMs: Number.POSITIVE_INFINITY,
     };
     return { purchase, wish };
   }

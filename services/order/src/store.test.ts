@@ -41,6 +41,7 @@ const wish = (userId: number, other: Partial<Wish> = {}): Wish => ({
   paymentMethod: "success",
   idempotencyKey: "",
   expectedTotalMinor: undefined,
+  deadlineMs: Number.POSITIVE_INFINITY,
   ...other,
 });
 

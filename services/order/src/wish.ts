@@ -1,6 +1,6 @@
 /** The wish to order: what a customer may ask for, and what their key is bound to. */
 import type { BatchPlaceOrdersRequest_Item } from "@piata/contracts/order";
-import { signedIn } from "@piata/kit/context";
+import { handedOnMs, signedIn } from "@piata/kit/context";
 import { invalidArgument } from "@piata/kit/errors";
 import { checkedKey } from "@piata/kit/validate";
 
@@ -16,7 +16,11 @@ export interface Wish {
   /** Empty for none. */
   idempotencyKey: string;
   expectedTotalMinor: number | undefined;
+  /** Until when the customer waits, in ms since the epoch; nothing is begun after that. */
+  deadlineMs: number;
 }
+
+const PLACE_MS = 10_000;
 
 /**
  * Throws UNAUTHENTICATED / SIGN_IN_REQUIRED; INVALID_ARGUMENT / PAYMENT_METHOD_INVALID,
@@ -44,7 +48,9 @@ export function checkedWish(item: BatchPlaceOrdersRequest_Item): Wish {
     );
   }
   const { traceId = "", spanId = "" } = context ?? {};
-  return { userId, traceId, spanId, paymentMethod, idempotencyKey, expectedTotalMinor };
+  const deadlineMs = Date.now() + handedOnMs(context?.timeoutMs ?? 0, PLACE_MS);
+  const trace = { traceId, spanId };
+  return { userId, ...trace, paymentMethod, idempotencyKey, expectedTotalMinor, deadlineMs };
 }
 
 /** What a key is bound to. */

@@ -13,6 +13,16 @@ export const protobufPackage = "piata.discovery.v1";
 
 export const protobufFileName = "piata/discovery/v1/discovery.proto";
 
+/** How discovery finds out whether an instance can serve, about once a second. */
+export enum Probe {
+  /** UNSPECIFIED - Not at all: its lease alone decides. */
+  UNSPECIFIED = 0,
+  /** GRPC - grpc.health.v1.Health/Check at its address. */
+  GRPC = 1,
+  /** HTTP - GET /healthz at its http_address: 200 while it serves. */
+  HTTP = 2,
+}
+
 /** One running process. */
 export interface Instance {
   /** Unique among all instances ever. */
@@ -25,10 +35,24 @@ export interface Instance {
   httpAddress: string;
   version: string;
   startedAt?: Date | undefined;
+  probe: Probe;
+}
+
+/** How busy an instance was since its heartbeat before. For people: nobody is woken by a change of it. */
+export interface Load {
+  callsInProgress: number;
+  callsPerSecond: number;
+  /** 0 to 1: the part of the time in which its event loop was not waiting. */
+  eventLoopUtilization: number;
+  /** In cores: 1.5 is one and a half. */
+  cpuCores: number;
+  /** Resident memory. */
+  memoryBytes: number;
 }
 
 export interface HeartbeatRequest {
   instance?: Instance | undefined;
+  load?: Load | undefined;
 }
 
 export interface HeartbeatResponse {
@@ -54,12 +78,15 @@ export interface WatchResponse {
    * takes nothing away but what withdrew.
    */
   settled: boolean;
-  /** Instances that withdrew within the last lease. */
+  /**
+   * Instances that are off the list for certain: they withdrew within the last lease, or keep their
+   * lease and fail their probes.
+   */
   withdrawnIds: string[];
 }
 
 function createBaseInstance(): Instance {
-  return { id: "", service: "", address: "", httpAddress: "", version: "", startedAt: undefined };
+  return { id: "", service: "", address: "", httpAddress: "", version: "", startedAt: undefined, probe: 0 };
 }
 
 export const Instance: MessageFns<Instance> = {
@@ -81,6 +108,9 @@ export const Instance: MessageFns<Instance> = {
     }
     if (message.startedAt !== undefined) {
       Timestamp.encode(toTimestamp(message.startedAt), writer.uint32(50).fork()).join();
+    }
+    if (message.probe !== 0) {
+      writer.uint32(56).int32(message.probe);
     }
     return writer;
   },
@@ -146,6 +176,104 @@ export const Instance: MessageFns<Instance> = {
             message.startedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.probe = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseLoad(): Load {
+  return { callsInProgress: 0, callsPerSecond: 0, eventLoopUtilization: 0, cpuCores: 0, memoryBytes: 0 };
+}
+
+export const Load: MessageFns<Load> = {
+  encode(message: Load, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.callsInProgress !== 0) {
+      writer.uint32(8).int32(message.callsInProgress);
+    }
+    if (message.callsPerSecond !== 0) {
+      writer.uint32(17).double(message.callsPerSecond);
+    }
+    if (message.eventLoopUtilization !== 0) {
+      writer.uint32(25).double(message.eventLoopUtilization);
+    }
+    if (message.cpuCores !== 0) {
+      writer.uint32(33).double(message.cpuCores);
+    }
+    if (message.memoryBytes !== 0) {
+      writer.uint32(40).int64(message.memoryBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Load {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLoad();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.callsInProgress = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.callsPerSecond = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.eventLoopUtilization = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.cpuCores = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.memoryBytes = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -160,13 +288,16 @@ export const Instance: MessageFns<Instance> = {
 };
 
 function createBaseHeartbeatRequest(): HeartbeatRequest {
-  return { instance: undefined };
+  return { instance: undefined, load: undefined };
 }
 
 export const HeartbeatRequest: MessageFns<HeartbeatRequest> = {
   encode(message: HeartbeatRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.instance !== undefined) {
       Instance.encode(message.instance, writer.uint32(10).fork()).join();
+    }
+    if (message.load !== undefined) {
+      Load.encode(message.load, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -190,6 +321,14 @@ export const HeartbeatRequest: MessageFns<HeartbeatRequest> = {
             }
 
             message.instance = Instance.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.load = Load.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -435,11 +574,15 @@ export const WatchResponse: MessageFns<WatchResponse> = {
   },
 };
 
-/** Where every running instance is. Soft state: an instance is listed as long as it keeps saying so. */
+/**
+ * Where every running instance is. Soft state: an instance is listed as long as it keeps saying so
+ * and answers the probe that it asked for.
+ */
 export type DiscoveryServiceService = typeof DiscoveryServiceService;
 export const DiscoveryServiceService = {
   /**
-   * Lists an instance, or renews it, for the lease's time. Idempotent.
+   * Lists an instance, or renews it, for the lease's time; one that failed its probe is listed again
+   * by the probe only. Idempotent. An instance that has withdrawn is not listed again.
    * Errors: INVALID_ARGUMENT / INSTANCE_INVALID; RESOURCE_EXHAUSTED / TOO_MANY_INSTANCES.
    */
   heartbeat: {
@@ -475,7 +618,8 @@ export const DiscoveryServiceService = {
 
 export interface DiscoveryServiceServer extends UntypedServiceImplementation {
   /**
-   * Lists an instance, or renews it, for the lease's time. Idempotent.
+   * Lists an instance, or renews it, for the lease's time; one that failed its probe is listed again
+   * by the probe only. Idempotent. An instance that has withdrawn is not listed again.
    * Errors: INVALID_ARGUMENT / INSTANCE_INVALID; RESOURCE_EXHAUSTED / TOO_MANY_INSTANCES.
    */
   heartbeat: handleUnaryCall<HeartbeatRequest, HeartbeatResponse>;
@@ -495,6 +639,17 @@ function fromTimestamp(t: Timestamp): Date {
   let millis = (t.seconds || 0) * 1_000;
   millis += (t.nanos || 0) / 1_000_000;
   return new globalThis.Date(millis);
+}
+
+function longToNumber(int64: { toString(): string }): number {
+  const num = globalThis.Number(int64.toString());
+  if (num > globalThis.Number.MAX_SAFE_INTEGER) {
+    throw new globalThis.Error("Value is larger than Number.MAX_SAFE_INTEGER");
+  }
+  if (num < globalThis.Number.MIN_SAFE_INTEGER) {
+    throw new globalThis.Error("Value is smaller than Number.MIN_SAFE_INTEGER");
+  }
+  return num;
 }
 
 export interface MessageFns<T> {

@@ -1,0 +1,79 @@
+/**
+ * Where a service is found, by gRPC's naming convention: `discovery:///catalog` (our registry),
+ * `dns:///catalog:50051` (every address of a name, such as a headless Kubernetes service), or plain
+ * `host:port`, which is a name as well unless the host is an IP address.
+ */
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
+import { ConfigError } from "./config.js";
+import { type AddressSource, joinAddress, splitAddress } from "./resolver.js";
+
+/** How often names are looked up again: a new replica is called within this time. */
+const LOOKUP_MS = 2_000;
+const LOOKUP_RETRY_MS = 250;
+const PLACE = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5}$/;
+
+/** Who follows the instances of a service; see DiscoveryWatcher. */
+export interface InstanceSource {
+  subscribe(service: string, listener: (instances: { address: string }[]) => void): () => void;
+}
+
+/** All addresses of a name. */
+export type Lookup = (host: string) => Promise<string[]>;
+
+const systemLookup: Lookup = async (host) =>
+  (await lookup(host, { all: true })).map(({ address }) => address);
+
+/** The source that a target names. Throws ConfigError. */
+export function sourceOf(
+  target: string,
+  discovery: InstanceSource | undefined,
+  find: Lookup = systemLookup,
+): AddressSource {
+  if (target.startsWith("discovery:")) {
+    const service = target.slice("discovery:".length).replace(/^\/+/, "");
+    if (!discovery) throw new ConfigError(`DISCOVERY_ADDRESSES is missing, and ${target} needs it`);
+    return {
+      subscribe: (listener) =>
+        discovery.subscribe(service, (instances) =>
+          listener(instances.map(({ address }) => address)),
+        ),
+    };
+  }
+  const place = target.replace(/^dns:(\/\/\/)?/, "");
+  if (!PLACE.test(place)) {
+    throw new ConfigError(
+      `"${target}" is no target: use discovery:///name, dns:///host:port or host:port`,
+    );
+  }
+  const { host, port } = splitAddress(place);
+  return isIP(host) ? fixed(joinAddress(host, port)) : named(host, port, find);
+}
+
+const fixed = (address: string): AddressSource => ({
+  subscribe: (listener) => {
+    const told = setImmediate(() => listener([address]));
+    return () => clearImmediate(told);
+  },
+});
+
+// grpc-js looks a name up again only after a connection has failed, and then at most every 30 s: it
+// would never call a replica that was added.
+const named = (host: string, port: number, find: Lookup): AddressSource => ({
+  subscribe: (listener) => {
+    const stop = new AbortController();
+    void follow(stop.signal);
+    return () => stop.abort();
+
+    async function follow(signal: AbortSignal): Promise<void> {
+      while (!signal.aborted) {
+        // While a name cannot be looked up, what was found last still counts.
+        const found = await find(host).catch(() => []);
+        if (!signal.aborted) listener(found.map((address) => joinAddress(address, port)));
+        const pauseMs = found.length > 0 ? LOOKUP_MS : LOOKUP_RETRY_MS;
+        await pause(pauseMs, undefined, { signal, ref: false }).catch(() => undefined);
+      }
+    }
+  },
+});

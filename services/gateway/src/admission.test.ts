@@ -1,0 +1,115 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { Agent, createServer, request as httpRequest, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { describe, it, type TestContext } from "node:test";
+import { openLog } from "@piata/kit/log";
+import { Metrics } from "@piata/kit/metrics";
+import { until } from "@piata/testkit/until";
+import { Admission } from "./admission.js";
+
+/** A guarded server whose answers the test gives, and a client of it. */
+async function guarded(t: TestContext, requestsMax: number) {
+  const lines: string[] = [];
+  const log = openLog("gateway", "info", { write: (line) => lines.push(line) });
+  const metrics = new Metrics("gateway");
+  const taken: ServerResponse[] = [];
+  const admission = new Admission({ requestsMax, log, metrics });
+  const server = createServer(admission.guard((_, response) => void taken.push(response)));
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = server.address() as AddressInfo;
+  const agent = new Agent({ keepAlive: true });
+  t.after(() => {
+    agent.destroy();
+    server.closeAllConnections();
+    server.close();
+  });
+  const ask = (signal?: AbortSignal, method = "POST") =>
+    new Promise<{ status: number; headers: Record<string, unknown>; body: string }>(
+      (resolve, reject) => {
+        const options = { host: "127.0.0.1", port, method, agent, signal };
+        const sent = httpRequest(options, async (response) => {
+          const chunks = await response.toArray();
+          const { statusCode = 0, headers } = response;
+          resolve({ status: statusCode, headers, body: Buffer.concat(chunks).toString() });
+        });
+        sent.on("error", reject);
+        sent.end(method === "POST" ? "x".repeat(100_000) : undefined);
+      },
+    );
+  return { ask, taken, lines, metrics };
+}
+
+describe("admission", () => {
+  it("refuses what is more than can be worked on, and takes more when there is room", async (t) => {
+    const { ask, taken, lines, metrics } = await guarded(t, 2);
+    const admitted = [ask(), ask()];
+    await until(() => taken.length === 2);
+    for (let time = 0; time < 3; time += 1) {
+      const { status, headers, body } = await ask();
+      assert.deepEqual([status, headers["retry-after"]], [503, "1"]);
+      const [error] = JSON.parse(body).errors;
+      assert.equal(error.extensions.code, "RESOURCE_EXHAUSTED");
+      assert.equal(error.extensions.reason, "OVERLOADED");
+      assert.equal(error.extensions.traceId, headers["x-trace-id"]);
+    }
+    assert.equal(taken.length, 2, "nobody has read the others");
+    for (const response of taken) response.end("done");
+    for (const { status, body } of await Promise.all(admitted)) {
+      assert.deepEqual([status, body], [200, "done"]);
+    }
+    const next = ask();
+    await until(() => taken.length === 3);
+    taken[2]?.end();
+    assert.equal((await next).status, 200);
+    await until(() => lines.length > 0);
+    assert.deepEqual([lines.length, JSON.parse(lines[0] ?? "").refused], [1, 3]);
+    const { values } = await metrics.answered.get();
+    assert.deepEqual(
+      values.map(({ labels, value }) => [labels.code, value]),
+      [["RESOURCE_EXHAUSTED", 3]],
+    );
+  });
+
+  it("gives the place of a client who left to another", async (t) => {
+    const { ask, taken } = await guarded(t, 1);
+    const leaving = new AbortController();
+    const left = ask(leaving.signal).catch(() => "left");
+    await until(() => taken.length === 1);
+    leaving.abort();
+    assert.equal(await left, "left");
+    await until(async () => {
+      const answer = ask();
+      const status = await Promise.race([
+        answer.then(({ status }) => status),
+        until(() => taken.length === 2).then(() => {
+          taken[1]?.end();
+          return answer.then(({ status }) => status);
+        }),
+      ]);
+      return status === 200;
+    });
+  });
+
+  it("refuses a HEAD without a body", async (t) => {
+    const { ask, taken } = await guarded(t, 1);
+    const held = ask();
+    await until(() => taken.length === 1);
+    const { status, body } = await ask(undefined, "HEAD");
+    assert.deepEqual([status, body], [503, ""]);
+    taken[0]?.end();
+    await held;
+  });
+
+  it("begins hundreds that come at once, and loses none", async (t) => {
+    const { ask, taken } = await guarded(t, 500);
+    const answers = Array.from({ length: 300 }, () => ask());
+    await until(() => taken.length === 300);
+    for (const [index, response] of taken.entries()) response.end(String(index));
+    const bodies = (await Promise.all(answers)).map(({ body }) => Number(body));
+    assert.deepEqual(
+      bodies.toSorted((a, b) => a - b),
+      Array.from({ length: 300 }, (_, index) => index),
+    );
+  });
+});
