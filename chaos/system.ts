@@ -135,9 +135,8 @@ class Instances {
   }
 
   async find(name: string, instance: number): Promise<ShopProcess | undefined> {
-    const address = this.#addresses.get(name)?.[instance];
     const found = (await this.#processes()).find(
-      (row) => row.name === name && row.address === address,
+      (row) => row.name === name && row.instance === instance + 1,
     );
     return found !== undefined && isAlive(found.pid) ? found : undefined;
   }

@@ -16,7 +16,7 @@ export const USAGE = `Usage: npm start -- [options]
 
   --port P             the port of the GraphQL API (default 30000; 0 for a free one)
   --data DIR           the folder that keeps everything (default .data)
-  --replicas LIST      instances per program, such as order=2,catalog=2 (default one of each)
+  --replicas LIST      instances per program, such as gateway=2,catalog=3 (default one of each)
   --no-demo            do not load the demo catalogue
   --help               show this
 
@@ -47,6 +47,11 @@ export function readOptions(args: string[], env: NodeJS.ProcessEnv, root: string
     demo: values.demo ?? true,
     replicas: readReplicas(values.replicas ?? ""),
   };
+}
+
+/** Whether the launcher can hand a socket that it has bound to the programs that it starts. */
+export function canShareSockets(): boolean {
+  return process.platform !== "win32";
 }
 
 function parse(args: string[]) {
@@ -87,8 +92,8 @@ function readReplicas(text: string): Record<ProgramName, number> {
     }
     replicas[name] = Number(count);
   }
-  if (replicas.gateway !== 1) {
-    throw new UsageError("There is one gateway here: only one program can have the port.");
+  if (replicas.gateway !== 1 && !canShareSockets()) {
+    throw new UsageError("On Windows there is one gateway: programs cannot share a port there.");
   }
   return replicas as Record<ProgramName, number>;
 }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { SERVICES_WITH_DATABASE, type Service } from "./databases.ts";
 import { findText, writeWhole } from "./files.ts";
 import type { Options, ProgramName } from "./options.ts";
-import type { ProgramSpec } from "./supervisor.ts";
+import { INHERITED_FD, type ProgramSpec } from "./supervisor.ts";
 
 const LOG_BYTES_MAX = 32 * 1024 * 1024;
 
@@ -16,6 +16,8 @@ export interface Shared {
   readonly options: Options;
   readonly discoveryAddresses: readonly string[];
   readonly databaseUrls: DatabaseUrls;
+  /** The descriptor of the GraphQL API's socket; undefined where the gateway binds its own. */
+  readonly gatewayFd?: number | undefined;
 }
 
 /** The services that the caller gave no database for. */
@@ -31,12 +33,13 @@ export function specsOf(name: ProgramName, shared: Shared): ProgramSpec[] {
     main: join(root, "services", name, "dist", "main.js"),
     env: environmentOf(name, index + 1, shared),
     log: join(options.dataDir, "logs", `${name}-${index + 1}.log`),
+    inherits: name === "gateway" ? shared.gatewayFd : undefined,
   }));
 }
 
 // What the caller's environment sets wins over our defaults. No program sees another's secrets.
 function environmentOf(name: ProgramName, instance: number, shared: Shared): NodeJS.ProcessEnv {
-  const { options, discoveryAddresses, databaseUrls } = shared;
+  const { options, discoveryAddresses, databaseUrls, gatewayFd } = shared;
   const prefix = name.toUpperCase();
   const given = Object.entries(process.env).filter(([key]) => !isSecretOfOther(key, name));
   const env: NodeJS.ProcessEnv = {
@@ -54,7 +57,10 @@ function environmentOf(name: ProgramName, instance: number, shared: Shared): Nod
   if (url !== undefined) env[databaseVariable(name as Service)] ||= url;
   // A port that the caller chose is for the first instance; two cannot have it.
   if (instance > 1) Object.assign(env, { [`${prefix}_PORT`]: "0", [`${prefix}_HTTP_PORT`]: "0" });
-  if (name === "gateway") env.GATEWAY_PORT = String(options.port);
+  if (name === "gateway") {
+    env.GATEWAY_PORT = String(options.port);
+    env.GATEWAY_LISTEN_FD = gatewayFd === undefined ? "" : String(INHERITED_FD);
+  }
   return env;
 }
 

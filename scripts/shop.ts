@@ -1,16 +1,17 @@
 // The whole shop: everything that npm start starts, in order, and stops in the reverse one.
 import { rm } from "node:fs/promises";
-import { createServer } from "node:net";
+import type { BoundSocket } from "node:net";
 import { join, relative } from "node:path";
 import { createDatabases, SERVICES_WITH_DATABASE } from "./databases.ts";
 import { loadDemo } from "./demo.ts";
 import { EmbeddedPostgres } from "./embedded.ts";
-import { isCode, sentence, writeWhole } from "./files.ts";
+import { sentence, writeWhole } from "./files.ts";
 import { lockFolder } from "./lock.ts";
 import { type Options, PROGRAMS, type ProgramName } from "./options.ts";
 import { awaitLeftPrograms } from "./processes.ts";
 import { type DatabaseUrls, prepareFolder, servicesToHost, specsOf, turnLog } from "./programs.ts";
 import { openSecrets } from "./secrets.ts";
+import { bindSocket } from "./socket.ts";
 import { Program, type ProgramEvents } from "./supervisor.ts";
 
 const STOP_ORDER: readonly (readonly ProgramName[])[] = [
@@ -23,6 +24,8 @@ const STOP_ORDER: readonly (readonly ProgramName[])[] = [
 /** A row of DIR/run.json. */
 export interface RunningProcess {
   readonly name: string;
+  /** From 1. An instance keeps its number and its addresses when it is started again. */
+  readonly instance: number;
   readonly pid: number;
   readonly address: string;
   /** Where /healthz and /metrics are. */
@@ -45,6 +48,7 @@ export class Shop {
   readonly #programs: Program[] = [];
   #postgres: EmbeddedPostgres | undefined;
   #unlock: (() => Promise<void>) | undefined;
+  #socket: BoundSocket | undefined;
   #isUp = false;
   #isStopping = false;
   #writing: Promise<void> = Promise.resolve();
@@ -68,14 +72,16 @@ export class Shop {
 
   /** Everything that runs, this process included. */
   get processes(): RunningProcess[] {
-    const own = { name: "launcher", pid: process.pid, address: "" };
+    const own = { name: "launcher", instance: 1, pid: process.pid, address: "" };
     const postgres = {
       name: "postgres",
+      instance: 1,
       pid: this.#postgres?.pid,
       address: this.#postgres?.address,
     };
     const programs = this.programs.map(({ spec, pid, address, httpAddress }) => ({
       name: spec.name,
+      instance: spec.instance,
       pid,
       address,
       httpAddress,
@@ -88,7 +94,7 @@ export class Shop {
     await prepareFolder(this.#options);
     this.#unlock = await lockFolder(dataDir);
     await awaitLeftPrograms(this.#runFile);
-    await requireFreePort(port);
+    this.#socket = await bindSocket(process.env.GATEWAY_HOST || "127.0.0.1", port);
 
     const [databaseUrls, discoveryAddresses] = await Promise.all([
       this.#step("PostgreSQL and its databases", () => this.#startDatabases()),
@@ -112,6 +118,8 @@ export class Shop {
         names.includes(spec.name as ProgramName),
       );
       await Promise.all(programs.map((program) => program.stop()));
+      // Nobody will come for the connections that wait in its queue.
+      if (names.includes("gateway")) this.#socket?.[Symbol.dispose]();
     }
     await this.#postgres?.stop();
     await this.#writing;
@@ -172,7 +180,8 @@ export class Shop {
     names: readonly ProgramName[],
     found: { databaseUrls: DatabaseUrls; discoveryAddresses: readonly string[] },
   ): Promise<void> {
-    const shared = { root: this.#root, options: this.#options, ...found };
+    const gatewayFd = this.#socket?.fd();
+    const shared = { root: this.#root, options: this.#options, gatewayFd, ...found };
     const specs = names.flatMap((name) => specsOf(name, shared));
     await Promise.all(specs.map(({ log }) => turnLog(log)));
     if (this.#isStopping) throw new Stopped();
@@ -212,30 +221,5 @@ export class Shop {
       // The shop is usable without it, and the next start goes on where this one ended.
       this.#events.said(`The demo catalogue was not loaded whole: ${sentence(error)}`);
     }
-  }
-}
-
-// Said before anything is started, not after seconds by a program's log.
-async function requireFreePort(port: number): Promise<void> {
-  if (port === 0) return;
-  // On some systems the one address can be bound while the other is taken.
-  for (const host of ["127.0.0.1", undefined]) {
-    const server = createServer();
-    try {
-      await new Promise<void>((resolve, reject) => {
-        server.once("error", reject).listen({ port, host, exclusive: true }, resolve);
-      });
-    } catch (error) {
-      if (isCode(error, "EADDRINUSE")) {
-        throw new Error(
-          `Port ${port} is in use by another program; choose one: npm start -- --port P`,
-        );
-      }
-      if (isCode(error, "EACCES")) {
-        throw new Error(`Port ${port} is not for this user; use npm start -- --port P`);
-      }
-      throw error;
-    }
-    await new Promise((resolve) => server.close(resolve));
   }
 }

@@ -81,15 +81,15 @@ async function healthOf({ httpAddress }: Program): Promise<string> {
 }
 
 function table(programs: readonly Program[], health: readonly string[]): string {
-  const rows = programs.map(({ spec, pid, address }, index) => [
-    spec.name,
+  const rows = programs.map(({ title, pid, address }, index) => [
+    title,
     String(pid ?? "-"),
     address,
     health[index] ?? "",
   ]);
   const lines = [["program", "pid", "address", "health"], ...rows].map(
     ([name = "", pid = "", address = "", state = ""]) =>
-      `  ${name.padEnd(10)}  ${pid.padStart(7)}  ${address.padEnd(21)}  ${state}`,
+      `  ${name.padEnd(12)}  ${pid.padStart(7)}  ${address.padEnd(21)}  ${state}`,
   );
   return `\n${lines.join("\n")}\n`;
 }

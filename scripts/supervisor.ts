@@ -22,7 +22,12 @@ export interface ProgramSpec {
   readonly main: string;
   readonly env: NodeJS.ProcessEnv;
   readonly log: string;
+  /** A descriptor of ours that the program gets as INHERITED_FD. */
+  readonly inherits?: number | undefined;
 }
+
+/** The first number after the standard streams and the channel to the launcher. */
+export const INHERITED_FD = 4;
 
 export interface ProgramEvents {
   /** The process or its addresses are others now. */
@@ -75,8 +80,13 @@ export class Program {
     this.#settle = { resolve, reject };
     this.#running = this.#run().catch((error: Error) => {
       this.#settle.reject(error);
-      events.said(`${this.#title} is not watched any more: ${error.message}`);
+      events.said(`${this.title} is not watched any more: ${error.message}`);
     });
+  }
+
+  get title(): string {
+    const { name, instance } = this.spec;
+    return instance === 1 ? name : `${name} (${instance})`;
   }
 
   get pid(): number | undefined {
@@ -124,14 +134,18 @@ export class Program {
         this.#settle.reject(new Error(await this.#lastWords(how, logged)));
         return;
       }
+      if (how.wasAsked) {
+        this.#events.said(`${this.title} was asked to stop and did; starting it again`);
+        continue;
+      }
       const pauseMs = this.#backoff.after(Date.now() - start);
       this.#events.said(
-        `${this.#title} ${how.words}; starting it again in ${pauseMs / 1000} s ` +
+        `${this.title} ${how.words}; starting it again in ${pauseMs / 1000} s ` +
           `(its log: ${this.spec.log})`,
       );
       await pause(pauseMs, undefined, { signal }).catch(() => undefined);
     }
-    this.#settle.reject(new Error(`${this.#title} was stopped before it served.`));
+    this.#settle.reject(new Error(`${this.title} was stopped before it served.`));
   }
 
   /** From start to end of one process. */
@@ -140,6 +154,7 @@ export class Program {
     this.#child = child;
     this.#events.changed();
     let isLate = false;
+    let hasServed = false;
     const late = setTimeout(() => {
       isLate = true;
       child.kill("SIGKILL");
@@ -147,6 +162,7 @@ export class Program {
     child.on("message", (message) => {
       if ((message as Partial<Ready>).type !== "ready") return;
       clearTimeout(late);
+      hasServed = true;
       this.#serves(message as Ready);
     });
     return new Promise((resolve) => {
@@ -155,17 +171,20 @@ export class Program {
         this.#child = undefined;
         resolve(exit);
       };
-      child.once("error", (error) => ended({ canRetry: true, words: error.message }));
+      child.once("error", (error) =>
+        ended({ canRetry: true, wasAsked: false, words: error.message }),
+      );
       child.once("exit", (code, signal) => {
         const how = signal === null ? `ended with code ${code}` : `was ended by ${signal}`;
         const words = isLate ? `did not serve within ${READY_TIMEOUT_MS / 1000} s` : how;
-        ended({ canRetry: code !== EX_CONFIG && !isLate, words });
+        const canRetry = code !== EX_CONFIG && !isLate;
+        ended({ canRetry, wasAsked: hasServed && code === 0, words });
       });
     });
   }
 
   #fork(): ChildProcess {
-    const { main, env, log } = this.spec;
+    const { main, env, log, inherits } = this.spec;
     const output = openSync(log, "a", 0o600);
     try {
       return fork(main, [], {
@@ -175,7 +194,7 @@ export class Program {
         // A process group of its own: Ctrl-C in the terminal reaches the launcher alone, which
         // then stops the programs in order.
         detached: true,
-        stdio: ["ignore", output, output, "ipc"],
+        stdio: ["ignore", output, output, "ipc", ...(inherits === undefined ? [] : [inherits])],
       });
     } finally {
       closeSync(output);
@@ -195,7 +214,7 @@ export class Program {
   #serves(ready: Ready): void {
     this.#ready = ready;
     if (this.#servedOnce) {
-      this.#events.said(`${this.#title} is back on ${ready.address} (process ${this.pid})`);
+      this.#events.said(`${this.title} is back on ${ready.address} (process ${this.pid})`);
     }
     this.#servedOnce = true;
     this.#settle.resolve();
@@ -209,18 +228,15 @@ export class Program {
   async #lastWords({ words }: Exit, logged: number): Promise<string> {
     const written = (await readFile(this.spec.log)).subarray(logged).toString("utf8");
     const tail = written.trim().split("\n").slice(-LOG_TAIL_LINES).join("\n");
-    return `${this.#title} did not start, it ${words}:\n${tail}`;
-  }
-
-  get #title(): string {
-    const { name, instance } = this.spec;
-    return instance === 1 ? name : `${name} (${instance})`;
+    return `${this.title} did not start, it ${words}:\n${tail}`;
   }
 }
 
 interface Exit {
   /** False when a first start that ended so would end so again. */
   readonly canRetry: boolean;
+  /** It served and ended as one that is told to: somebody wants it started anew. */
+  readonly wasAsked: boolean;
   readonly words: string;
 }
 

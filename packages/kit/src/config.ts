@@ -143,6 +143,16 @@ export function commonSettings(program: string) {
       z.string().optional(),
       "The host under which others reach it, when that is not the one it listens on.",
     ),
+    drainMs: setting(
+      `${prefix}_DRAIN_MS`,
+      optional(integer(0, 60_000), 300),
+      "How long it still takes calls once it has left discovery, in milliseconds: callers learn late.",
+    ),
+    finishMs: setting(
+      `${prefix}_FINISH_MS`,
+      optional(integer(0, 60_000), 8_000),
+      "How long what it is doing after that may take to finish before it is cut off, in milliseconds.",
+    ),
     discoveryAddresses: setting(
       "DISCOVERY_ADDRESSES",
       list(),

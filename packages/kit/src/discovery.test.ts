@@ -171,6 +171,28 @@ describe("what a watcher sees", () => {
     assert.deepEqual(watcher.instances("nobody"), []);
   });
 
+  it("is without what a discovery said that hangs, as long as another one speaks", async (t) => {
+    const [a, b] = [instance("cart"), instance("cart")];
+    let watches = 0;
+    const hung = await serve({
+      watch: () =>
+        new Observable((watcher) => {
+          watches += 1;
+          if (watches === 1) watcher.next({ instances: [a], settled: true, withdrawnIds: [] });
+        }),
+    });
+    t.after(() => hung.close());
+    const well = await serveDiscovery(t);
+    const speaking = setInterval(() => well.say([b], true), 500);
+    t.after(() => clearInterval(speaking));
+    const watcher = new DiscoveryWatcher([hung.address, well.address], "test", log);
+    t.after(() => watcher.close());
+    await until(() => watcher.instances("cart").length === 2);
+    await until(() => watcher.instances("cart").length === 1);
+    assert.deepEqual(watcher.instances("cart")[0]?.id, b.id);
+    await until(() => watches >= 2);
+  });
+
   it("only grows while a discovery is young, but for what withdrew", async (t) => {
     const discovery = await serveDiscovery(t);
     const watcher = new DiscoveryWatcher([discovery.address], "test", log);

@@ -12,6 +12,8 @@ import { Channel } from "./rpc-client.js";
 import type { InstanceSource } from "./target.js";
 
 const RETRY_MS_MAX = 1_000;
+/** Longer than a discovery that is well is silent. */
+const SILENT_MS = 2_500;
 
 type Listener = (instances: Instance[]) => void;
 
@@ -67,9 +69,14 @@ export class DiscoveryWatcher implements InstanceSource {
     const { signal } = this.#stop;
     let retryMs = 50;
     while (!signal.aborted) {
+      // One that hangs keeps its connection: only its silence shows that its list is old.
+      const silence = new AbortController();
+      const silent = setTimeout(() => silence.abort(), SILENT_MS);
       try {
-        const listings = channel.client(DiscoveryServiceService).watch({}, signal);
+        const either = AbortSignal.any([signal, silence.signal]);
+        const listings = channel.client(DiscoveryServiceService).watch({}, either);
         for await (const listing of listings) {
+          silent.refresh();
           const { instances, settled, withdrawnIds } = listing;
           // A discovery that has just started has not heard from everyone yet.
           const kept = settled ? [] : (this.#seen.get(channel) ?? []);
@@ -79,12 +86,16 @@ export class DiscoveryWatcher implements InstanceSource {
           retryMs = 50;
           this.#tell();
         }
+        if (silence.signal.aborted) throw new Error(`it said nothing for ${SILENT_MS} ms`);
       } catch (error) {
         if (!signal.aborted && this.#alive.has(channel)) {
           this.#log.warn({ reason: (error as Error).message }, "lost a discovery instance");
         }
+      } finally {
+        clearTimeout(silent);
       }
-      this.#alive.delete(channel);
+      // What the others say counts alone from here on.
+      if (this.#alive.delete(channel) && this.#alive.size > 0) this.#tell();
       await pause(retryMs, undefined, { signal }).catch(() => undefined);
       retryMs = Math.min(retryMs * 2, RETRY_MS_MAX);
     }

@@ -46,7 +46,7 @@ export interface RpcServerOptions {
 
 export interface RpcServer {
   port: number;
-  /** Says NOT_SERVING to whoever asks for its health. */
+  /** Tells its callers to go elsewhere, and goes on answering those that come all the same. */
   drain(): void;
   /** Finishes the calls there are, then closes; cuts them off after `timeoutMs`. */
   close(timeoutMs: number): Promise<void>;

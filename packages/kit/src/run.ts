@@ -23,10 +23,11 @@ import { startTracing } from "./tracing.js";
 const EX_CONFIG = 78;
 /** How long a start waits for the first heartbeat; discovery may be away. */
 const LISTED_MS = 500;
-const DRAIN_MS = 300;
-const CLOSE_MS = 8_000;
-/** A stop that hangs is ended, with a word about it, before the launcher kills at 12 s. */
-const STOP_MS = 11_000;
+/**
+ * What a stop may take beside draining and finishing; then it hangs, and is ended with a word about
+ * it, by default after 11 s: before the launcher kills at 12 s.
+ */
+const STOP_REST_MS = 2_700;
 
 type Common = ReturnType<typeof commonSettings>;
 
@@ -66,7 +67,8 @@ export async function run<S extends Settings & Common>(
     const log = openLog(name, common.logLevel);
     let running: Running | undefined;
     // Before it serves there is nothing to finish.
-    stopOnSignal(log, async () => running?.stop());
+    const stopMs = common.drainMs + common.finishMs + STOP_REST_MS;
+    stopOnSignal(log, stopMs, async () => running?.stop());
     running = await launch({ name, config, common, log, stops }, start);
     const { address, httpAddress } = running;
     await running.listed;
@@ -145,28 +147,29 @@ async function launch<S extends Settings & Common>(
     { log, load: () => meter.load() },
   );
   const stop = async () => {
-    server.drain();
     http.drain();
+    // First, so that whoever is turned away by what follows knows where else to go.
     await registration.withdraw();
+    server.drain();
     // Callers that were told in time have gone elsewhere by the end of this pause.
-    await new Promise((resolve) => setTimeout(resolve, DRAIN_MS));
-    await server.close(CLOSE_MS);
+    await new Promise((resolve) => setTimeout(resolve, common.drainMs));
+    await server.close(common.finishMs);
     for (const close of stops.reverse()) await close();
     await http.close();
   };
   return { address, httpAddress, listed: registration.tried(LISTED_MS), stop };
 }
 
-function stopOnSignal(log: Log, stop: () => Promise<void>): void {
+function stopOnSignal(log: Log, stopMs: number, stop: () => Promise<void>): void {
   let stopping = false;
   const end = (why: string) => async () => {
     if (stopping) return;
     stopping = true;
     log.info({ why }, "stopping");
     setTimeout(() => {
-      log.error({ ms: STOP_MS }, "did not stop in time");
+      log.error({ ms: stopMs }, "did not stop in time");
       process.exit(1);
-    }, STOP_MS).unref();
+    }, stopMs).unref();
     try {
       await stop();
       process.exit(0);

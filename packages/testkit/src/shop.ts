@@ -23,6 +23,8 @@ export interface ShopOptions {
 
 export interface ShopProcess {
   readonly name: string;
+  /** From 1; it keeps its number and its addresses when it is started again. */
+  readonly instance: number;
   readonly pid: number;
   readonly address: string;
   readonly httpAddress?: string;
@@ -36,9 +38,11 @@ export interface Shop {
   output(): string;
   /** What DIR/run.json says now. */
   processes(): Promise<ShopProcess[]>;
-  process(name: string): Promise<ShopProcess>;
+  process(name: string, instance?: number): Promise<ShopProcess>;
   /** Ends one instance of a program; by default as a crash of the machine would. */
-  kill(name: string, signal?: NodeJS.Signals): Promise<void>;
+  kill(name: string, instance?: number, signal?: NodeJS.Signals): Promise<void>;
+  /** Waits until another process has taken the place of this one and serves, and returns it. */
+  successor(of: ShopProcess): Promise<ShopProcess>;
   /** Until each program that should run does, and serves. */
   waitReady(): Promise<void>;
   /** With the role of the service. */
@@ -85,7 +89,13 @@ function launch(dataDir: string, { replicas = {}, env, demo }: ShopOptions): Chi
   // The channel ends the shop when the test's process dies, however it does.
   return spawn(process.execPath, args, {
     stdio: ["ignore", "pipe", "pipe", "ipc"],
-    env: { ...process.env, NODE_TEST_CONTEXT: undefined, ...env },
+    env: {
+      ...process.env,
+      NODE_TEST_CONTEXT: undefined,
+      // At the end nobody will use the connections that fetch has kept.
+      GATEWAY_IDLE_MS: "0",
+      ...env,
+    },
   });
 }
 
@@ -119,9 +129,10 @@ function shopOf({ url, dataDir, launcher, output, removeFolder }: Started): Shop
     const text = await readFile(join(dataDir, "run.json"), "utf8");
     return (JSON.parse(text) as { processes: ShopProcess[] }).processes;
   };
-  const find = async (name: string) => {
-    const found = (await processes()).find((row) => row.name === name);
-    if (found === undefined) throw new Error(`${name} is not running`);
+  const find = async (name: string, instance = 1) => {
+    const rows = await processes();
+    const found = rows.find((row) => row.name === name && row.instance === instance);
+    if (found === undefined) throw new Error(`${name} (${instance}) is not running`);
     return found;
   };
   const expected = processes().then((rows) => rows.length);
@@ -132,11 +143,19 @@ function shopOf({ url, dataDir, launcher, output, removeFolder }: Started): Shop
     output,
     processes,
     process: find,
-    async kill(name, signal = "SIGKILL") {
-      const { pid } = await find(name);
+    async kill(name, instance = 1, signal = "SIGKILL") {
+      const { pid } = await find(name, instance);
       process.kill(pid, signal);
-      await until(() => !isAlive(pid), { what: `the end of ${name}` });
+      await until(() => !isAlive(pid), { what: `the end of ${name} (${instance})` });
     },
+    successor: ({ name, instance, pid }) =>
+      until(
+        async () => {
+          const row = await find(name, instance);
+          return row.pid !== pid && (await allServe([row])) === 1 && row;
+        },
+        { timeoutMs: START_TIMEOUT_MS, what: `${name} (${instance}) to be back` },
+      ),
     async waitReady() {
       const count = await expected;
       await until(async () => (await allServe(await processes())) === count, {

@@ -6,8 +6,8 @@ import type { Handlers } from "@piata/kit/rpc-server";
 import { Observable } from "rxjs";
 import { Registry } from "./registry.js";
 
-// Keeps a quiet stream from looking idle to whatever is in between.
-const REPEAT_MS = 5_000;
+// A watcher takes a discovery that is silent for longer than 2.5 s for one that hangs.
+const REPEAT_MS = 1_000;
 
 /** Serves piata.discovery.v1.DiscoveryService. */
 @Controller()

@@ -12,6 +12,16 @@ import * as z from "zod";
 export const settings = {
   ...commonSettings("gateway"),
   port: setting("GATEWAY_PORT", port(30_000), "The port of /graphql; 0 takes any free one."),
+  listenFd: setting(
+    "GATEWAY_LISTEN_FD",
+    integer(3, 1_000_000).optional(),
+    "An open descriptor, a bound TCP socket, to listen on instead: of `npm start`, or 3 from systemd.",
+  ),
+  idleMs: setting(
+    "GATEWAY_IDLE_MS",
+    optional(integer(0, 60_000), 2_500),
+    "How long idle connections stay open once it takes no new ones, in milliseconds: a request on one is answered.",
+  ),
   accessTarget: target("access"),
   catalogTarget: target("catalog"),
   cartTarget: target("cart"),

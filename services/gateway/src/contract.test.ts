@@ -90,6 +90,7 @@ describe("the contract", () => {
     const target = "127.0.0.1:1";
     const gateway = await startService("gateway", {
       GATEWAY_PORT: "0",
+      GATEWAY_IDLE_MS: "0",
       ACCESS_TARGET: target,
       CATALOG_TARGET: target,
       CART_TARGET: target,

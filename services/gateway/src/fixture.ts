@@ -60,6 +60,8 @@ export async function startShop(gatewayEnv: Record<string, string> = {}): Promis
   const startGateway = (env: Record<string, string>) =>
     startService("gateway", {
       GATEWAY_PORT: "0",
+      // The connections that fetch keeps need no answer any more.
+      GATEWAY_IDLE_MS: "0",
       ACCESS_TARGET: access.address,
       CATALOG_TARGET: catalog.address,
       CART_TARGET: cart.address,

@@ -1,5 +1,4 @@
 import { readFile } from "node:fs/promises";
-import type { AddressInfo } from "node:net";
 import { AccessServiceService } from "@piata/contracts/access";
 import { run } from "@piata/kit/run";
 import type { IResolvers } from "mercurius";
@@ -7,6 +6,7 @@ import { access } from "./access.js";
 import { cart } from "./cart.js";
 import { catalog } from "./catalog.js";
 import { settings } from "./config.js";
+import { Listener } from "./listener.js";
 import { order } from "./order.js";
 import { createServer } from "./server.js";
 import { Sessions } from "./sessions.js";
@@ -41,14 +41,7 @@ await run("gateway", settings, async ({ config, log, metrics, connect, onStop })
     bodyBytesMax,
     imagesDir,
   });
-  await app.listen({ host: config.host, port: config.port });
-  return {
-    port: (app.server.address() as AddressInfo).port,
-    drain: () => undefined,
-    close: async (timeoutMs) => {
-      const cutOff = setTimeout(() => app.server.closeAllConnections(), timeoutMs);
-      await app.close();
-      clearTimeout(cutOff);
-    },
-  };
+  const listener = new Listener(app, { ...config, log });
+  await listener.open();
+  return listener;
 });

@@ -604,7 +604,7 @@ export const DiscoveryServiceService = {
     responseSerialize: (value: WithdrawResponse): Buffer => Buffer.from(WithdrawResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WithdrawResponse => WithdrawResponse.decode(value),
   },
-  /** The whole list now, then again whenever it changes, and at least every 5 s. */
+  /** The whole list now, then again whenever it changes, and at least every second. */
   watch: {
     path: "/piata.discovery.v1.DiscoveryService/Watch" as const,
     requestStream: false as const,
@@ -625,7 +625,7 @@ export interface DiscoveryServiceServer extends UntypedServiceImplementation {
   heartbeat: handleUnaryCall<HeartbeatRequest, HeartbeatResponse>;
   /** Takes an instance off the list at once. Idempotent: an unknown instance is off already. */
   withdraw: handleUnaryCall<WithdrawRequest, WithdrawResponse>;
-  /** The whole list now, then again whenever it changes, and at least every 5 s. */
+  /** The whole list now, then again whenever it changes, and at least every second. */
   watch: handleServerStreamingCall<WatchRequest, WatchResponse>;
 }
 
