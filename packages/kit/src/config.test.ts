@@ -53,6 +53,8 @@ describe("the configuration", () => {
       version: "unknown",
       logLevel: "info",
       otlpEndpoint: undefined,
+      drainMs: 300,
+      finishMs: 8_000,
       tracesRatio: 1,
       cart: "discovery:///cart",
       attempts: 3,
