@@ -75,14 +75,12 @@ export function batched<
   options: BatchedOptions<Omit<Item, "context">>,
 ): (context: Context, item: Omit<Item, "context">) => Promise<Result> {
   const { name, metrics, key, maxItems } = options;
-  const batchItems = metrics.batchItems.labels({ batch: name });
   const ask = coalesce<Asked<Omit<Item, "context">>, Result>({
-    name,
+    ...metrics.batches(name),
     ...(key && { key: ({ item }) => key(item) }),
     ...(maxItems !== undefined && { maxItems }),
     context: ({ context }) => context,
     maxInFlight: () => BATCHES_PER_INSTANCE * rpc.instances(),
-    observe: (items) => batchItems.observe(items),
     async send(asked) {
       const nowMs = Date.now();
       const items = asked.map(

@@ -8,6 +8,9 @@
  */
 import type { Context } from "./context.js";
 import { deadlineExceeded, Failure, internal, resourceExhausted } from "./errors.js";
+import type { Queue } from "./metrics.js";
+import type { Cause } from "./span.js";
+import { causeOf, inBatch, isTracing } from "./tracing.js";
 
 export interface CoalesceOptions<Item, Answer> {
   /** What is gathered, for messages and metrics. */
@@ -27,12 +30,18 @@ export interface CoalesceOptions<Item, Answer> {
   maxWaiting?: number;
   /** Told the size of each batch. */
   observe?(items: number): void;
+  /** Given how to look at what waits. */
+  watch?(queue: () => Queue): void;
 }
 
 interface Waiting<Item, Answer> {
   item: Item;
   resolve(answer: Answer): void;
   reject(error: unknown): void;
+  /** By performance.now(). */
+  sinceMs: number;
+  /** The span that asks for it. */
+  cause: Cause | undefined;
 }
 
 /** How often those are answered whose time is over. */
@@ -59,6 +68,11 @@ export function coalesce<Item, Answer>(
   const inFlight = new Map<Asked[], number>();
   let scheduled = false;
   let sweeping = false;
+  options.watch?.(() => ({
+    items: waiting.length,
+    itemsMax: maxWaiting,
+    oldestMs: waiting[0] ? performance.now() - waiting[0].sinceMs : 0,
+  }));
 
   function isBusy(): boolean {
     const most = maxInFlight();
@@ -92,7 +106,8 @@ export function coalesce<Item, Answer>(
     try {
       const groups = key ? byKey(batch, key) : batch.map((one) => [one]);
       observe?.(groups.length);
-      const answers = await send(groups.map(([first]) => (first as Asked).item));
+      const ask = () => send(groups.map(([first]) => (first as Asked).item));
+      const answers = await (isTracing() ? inBatch(name, batch, ask) : ask());
       const got = answers.length;
       groups.forEach((group, index) => {
         const answer =
@@ -129,7 +144,8 @@ export function coalesce<Item, Answer>(
         reject(resourceExhausted("QUEUE_FULL", "Too much is waiting already; try again soon."));
         return;
       }
-      waiting.push({ item, resolve, reject });
+      const cause = isTracing() ? causeOf(context?.(item)) : undefined;
+      waiting.push({ item, resolve, reject, sinceMs: performance.now(), cause });
       schedule();
       if (context) sweep(context);
     });

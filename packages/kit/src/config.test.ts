@@ -7,6 +7,8 @@ import {
   choice,
   commonSettings,
   databaseUrl,
+  fraction,
+  httpUrl,
   integer,
   list,
   optional,
@@ -50,6 +52,10 @@ describe("the configuration", () => {
       discoveryAddresses: [],
       version: "unknown",
       logLevel: "info",
+      otlpEndpoint: undefined,
+      drainMs: 300,
+      finishMs: 8_000,
+      tracesRatio: 1,
       cart: "discovery:///cart",
       attempts: 3,
     });
@@ -125,6 +131,21 @@ describe("a setting's type", () => {
     assert.ok(!accepts(choice(["a", "b"]), "c"));
     assert.deepEqual(list().parse(undefined), []);
     assert.deepEqual(list().parse("a"), ["a"]);
+  });
+
+  it("fraction takes decimal numbers from 0 to 1 only", () => {
+    const type = fraction();
+    for (const text of ["0", "1", "0.25", "1.0"]) assert.ok(accepts(type, text), text);
+    for (const text of ["1.1", "-0.1", ".5", "1e-3", "NaN", "a", "0.", "2"]) {
+      assert.ok(!accepts(type, text), text);
+    }
+    assert.equal(type.safeParse("0.01").data, 0.01);
+  });
+
+  it("httpUrl takes URLs of HTTP servers only", () => {
+    const type = httpUrl();
+    for (const text of ["http://a:4318", "https://b/base"]) assert.ok(accepts(type, text), text);
+    for (const text of ["a:4318", "grpc://a", "", "//a"]) assert.ok(!accepts(type, text), text);
   });
 
   it("databaseUrl takes URLs of its schemes only", () => {

@@ -73,6 +73,22 @@ export const integer = (min: number, max: number): z.ZodType<number> =>
     .transform(Number)
     .refine((value) => value >= min && value <= max, `must be from ${min} to ${max}`);
 
+/** A number from 0 to 1, such as a share. */
+export const fraction = (): z.ZodType<number> =>
+  z
+    .string()
+    .regex(/^(0(\.\d{1,9})?|1(\.0{1,9})?)$/, "must be a number from 0 to 1")
+    .transform(Number);
+
+/** The URL of an HTTP server. */
+export const httpUrl = (): z.ZodType<string> =>
+  z
+    .string()
+    .refine(
+      (value) => URL.canParse(value) && /^https?:$/.test(new URL(value).protocol),
+      "must be a URL that starts with http:// or https://",
+    );
+
 /** A setting that may be left out. */
 export const optional = <Value>(type: z.ZodType<Value>, fallback: Value): z.ZodType<Value> =>
   type.optional().transform((value) => value ?? fallback) as z.ZodType<Value>;
@@ -151,6 +167,16 @@ export function commonSettings(program: string) {
       "LOG_LEVEL",
       optional(choice(["debug", "info", "warn", "error"]), "info"),
       "The least severe log lines to write.",
+    ),
+    otlpEndpoint: setting(
+      "OTEL_EXPORTER_OTLP_ENDPOINT",
+      httpUrl().optional(),
+      "The OTLP/HTTP collector that traces are sent to, as http://host:4318; no tracing without.",
+    ),
+    tracesRatio: setting(
+      "OTEL_TRACES_SAMPLER_ARG",
+      optional(fraction(), 1),
+      "The share of traces to record when the client's traceparent does not say, from 0 to 1.",
     ),
   };
 }

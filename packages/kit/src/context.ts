@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { type ItemContext, Role } from "@piata/contracts/item";
 import { permissionDenied, unauthenticated } from "./errors.js";
+import { currentSpanId } from "./tracing.js";
 
 /** Identity, trace and patience of one request, handed from function to function. */
 export interface Context {
@@ -47,7 +48,7 @@ export const newTraceId = (): string => randomBytes(16).toString("hex");
 /** A context of a program's own, for work that nobody waits for. */
 export function ownContext(timeoutMs: number, userId = 0, traceId = newTraceId()): Context {
   const deadlineMs = Date.now() + timeoutMs;
-  return { traceId, spanId: "", userId, role: Role.UNSPECIFIED, deadlineMs };
+  return { traceId, spanId: currentSpanId(traceId), userId, role: Role.UNSPECIFIED, deadlineMs };
 }
 
 /** A context on the wire, where its instant becomes a length of time. */

@@ -1,13 +1,31 @@
-/** What every program counts, in Prometheus' terms. */
+/** What every program counts, in Prometheus' terms; docs/observability.md lists them. */
 import type { Server } from "node:http";
-import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const ITEMS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
 
+/** What waits at a coalescer. */
+export interface Queue {
+  readonly items: number;
+  readonly itemsMax: number;
+  /** How long the first of them has waited; 0 when there is none. */
+  readonly oldestMs: number;
+}
+
+/** The connections of a pool, as pg counts them. */
+export interface Pool {
+  readonly totalCount: number;
+  readonly idleCount: number;
+  readonly waitingCount: number;
+  readonly options: { readonly max: number };
+}
+
 /** The counters of one program; /metrics shows them. */
 export class Metrics {
   readonly registry = new Registry();
+  readonly #queues = new Map<string, () => Queue>();
+  readonly #pools = new Map<string, Pool>();
   /** Calls and requests answered, by method and code. */
   readonly answered = new Counter({
     name: "piata_answered_total",
@@ -19,6 +37,25 @@ export class Metrics {
     name: "piata_answer_seconds",
     help: "How long an answer took.",
     labelNames: ["method"],
+    buckets: SECONDS,
+    registers: [this.registry],
+  });
+  readonly #calls = new Counter({
+    name: "piata_calls_total",
+    help: "Calls made to other services.",
+    labelNames: ["service", "method", "code"],
+    registers: [this.registry],
+  });
+  readonly #callRetries = new Counter({
+    name: "piata_call_retries_total",
+    help: "Calls that were made again because no instance had answered.",
+    labelNames: ["service", "method"],
+    registers: [this.registry],
+  });
+  readonly #callSeconds = new Histogram({
+    name: "piata_call_seconds",
+    help: "How long a call to another service took.",
+    labelNames: ["service", "method"],
     buckets: SECONDS,
     registers: [this.registry],
   });
@@ -38,6 +75,8 @@ export class Metrics {
   constructor(program: string) {
     this.registry.setDefaultLabels({ program });
     collectDefaultMetrics({ register: this.registry });
+    this.#watchQueues();
+    this.#watchPools();
   }
 
   answer(method: string, code: string, startMs: number): void {
@@ -54,6 +93,80 @@ export class Metrics {
         this.callsInProgress -= 1;
       });
     });
+  }
+
+  /** A call to another service is made again. */
+  calledAgain(service: string, method: string): void {
+    this.#callRetries.inc({ service, method });
+  }
+
+  /** A call to another service has ended, after all its attempts. */
+  called(service: string, method: string, code: string, startMs: number): void {
+    this.#calls.inc({ service, method, code });
+    this.#callSeconds.observe({ service, method }, (performance.now() - startMs) / 1000);
+  }
+
+  /** The name and the watching of a coalescer: `coalesce({ ...metrics.batches(name), send })`. */
+  batches(name: string) {
+    const sizes = this.batchItems.labels({ batch: name });
+    return {
+      name,
+      observe: (items: number) => sizes.observe(items),
+      watch: (queue: () => Queue) => {
+        this.#queues.set(name, queue);
+      },
+    };
+  }
+
+  /** Shows a pool of database connections. */
+  watchPool(name: string, pool: Pool): void {
+    this.#pools.set(name, pool);
+  }
+
+  #gauge(name: string, help: string, label: string, collect: (gauge: Gauge) => void): void {
+    const gauge: Gauge = new Gauge({
+      name,
+      help,
+      labelNames: [label],
+      registers: [this.registry],
+      collect: () => collect(gauge),
+    });
+  }
+
+  #watchQueues(): void {
+    const each = (name: string, help: string, value: (queue: Queue) => number) =>
+      this.#gauge(name, help, "batch", (gauge) => {
+        for (const [batch, queue] of this.#queues) gauge.set({ batch }, value(queue()));
+      });
+    each("piata_queue_items", "Items that wait for a batch.", ({ items }) => items);
+    each("piata_queue_limit_items", "Items that may wait for a batch.", ({ itemsMax }) => itemsMax);
+    each(
+      "piata_queue_oldest_seconds",
+      "How long the first item in the queue has waited.",
+      ({ oldestMs }) => oldestMs / 1000,
+    );
+  }
+
+  #watchPools(): void {
+    const each = (name: string, help: string, value: (pool: Pool) => number) =>
+      this.#gauge(name, help, "pool", (gauge) => {
+        for (const [pool, counts] of this.#pools) gauge.set({ pool }, value(counts));
+      });
+    each(
+      "piata_db_connections_used",
+      "Database connections in use.",
+      ({ totalCount, idleCount }) => totalCount - idleCount,
+    );
+    each(
+      "piata_db_connections_limit",
+      "Database connections at most.",
+      ({ options }) => options.max,
+    );
+    each(
+      "piata_db_waiting",
+      "Statements and transactions that wait for a connection.",
+      ({ waitingCount }) => waitingCount,
+    );
   }
 }
 

@@ -2,6 +2,8 @@
 import pg from "pg";
 import type { Secret } from "./config.js";
 import { type Failure, isFailure, unavailable } from "./errors.js";
+import type { Metrics } from "./metrics.js";
+import { startStatement } from "./tracing.js";
 
 /** A statement that is parsed once per connection and then called by its name. */
 export interface Statement {
@@ -33,13 +35,15 @@ export interface DatabaseOptions {
   program: string;
   /** Connections at most. */
   connectionsMax?: number;
+  /** Where its connections are shown. */
+  metrics?: Metrics | undefined;
 }
 
 /** One PostgreSQL database, through a pool of pipelined connections. */
 export class Database implements Queries {
   readonly pool: pg.Pool;
 
-  constructor(url: Secret, { program, connectionsMax = 8 }: DatabaseOptions) {
+  constructor(url: Secret, { program, connectionsMax = 8, metrics }: DatabaseOptions) {
     this.pool = new pg.Pool({
       connectionString: url.reveal(),
       application_name: program,
@@ -58,6 +62,7 @@ export class Database implements Queries {
     // breaks in use tells the statement under way. Without listeners either would end the process.
     this.pool.on("error", () => undefined);
     this.pool.on("connect", (client) => client.on("error", () => undefined));
+    metrics?.watchPool(program, this.pool);
   }
 
   // Not pool.query: it closes the connection of every statement that fails, and a broken unique
@@ -66,7 +71,7 @@ export class Database implements Queries {
     const client = await this.#connect();
     let away = false;
     try {
-      return (await client.query({ ...sql, values })).rows as Row[];
+      return await ask<Row>(client, sql, values);
     } catch (error) {
       const failure = translated(error);
       away = isFailure(failure);
@@ -94,7 +99,7 @@ export class Database implements Queries {
     const rows = async <Row>(sql: Statement, values: unknown[] = []): Promise<Row[]> => {
       // By now the connection may be somebody else's.
       if (over) throw new Error(`${sql.name} came after the end of its transaction`);
-      return (await client.query({ ...sql, values })).rows as Row[];
+      return ask<Row>(client, sql, values);
     };
     try {
       // On a pipelined connection BEGIN costs no round trip: the first statement goes out behind
@@ -127,6 +132,18 @@ export class Database implements Queries {
 
   async close(): Promise<void> {
     await this.pool.end();
+  }
+}
+
+async function ask<Row>(client: pg.PoolClient, sql: Statement, values: unknown[]): Promise<Row[]> {
+  const span = startStatement(sql.name);
+  try {
+    const { rows } = await client.query({ ...sql, values });
+    span?.end("OK");
+    return rows as Row[];
+  } catch (error) {
+    span?.end((error as { code?: string }).code ?? "UNKNOWN");
+    throw error;
   }
 }
 

@@ -18,10 +18,12 @@ import {
 import { IDEMPOTENT } from "@piata/contracts/idempotent";
 import { Breaker, RetryBudget } from "./breaker.js";
 import { type Context, toItemContext } from "./context.js";
-import { failureIn, fromServiceError, unreachable } from "./errors.js";
+import { Failure, failureIn, fromServiceError, unreachable } from "./errors.js";
+import type { Metrics } from "./metrics.js";
 import { Outliers } from "./outliers.js";
 import { targetOf } from "./resolver.js";
 import { type InstanceSource, type Lookup, sourceOf } from "./target.js";
+import { startCall } from "./tracing.js";
 import { backoffMs } from "./worker.js";
 
 /**
@@ -68,6 +70,8 @@ export interface ChannelTo {
   caller: string;
   /** What `discovery:///` targets are looked up in. */
   discovery?: InstanceSource | undefined;
+  /** Where its calls are counted. */
+  metrics?: Metrics | undefined;
   /** What names are looked up in; the machine's own resolver, unless a test says otherwise. */
   lookup?: Lookup;
 }
@@ -89,6 +93,7 @@ const CHANNEL_OPTIONS: ChannelOptions = {
 export class Channel {
   readonly #client: Client;
   readonly #service: string;
+  readonly #metrics: Metrics | undefined;
   readonly #metadata = new Metadata();
   // A stream has no deadline; it waits for its far side to be there.
   readonly #streamMetadata = new Metadata({ waitForReady: true });
@@ -97,8 +102,9 @@ export class Channel {
   readonly #breaker = new Breaker();
 
   /** Throws ConfigError for a target that is none. */
-  constructor({ service, target, caller, discovery, lookup }: ChannelTo) {
+  constructor({ service, target, caller, discovery, lookup, metrics }: ChannelTo) {
     this.#service = service;
+    this.#metrics = metrics;
     for (const metadata of [this.#metadata, this.#streamMetadata]) metadata.set("x-caller", caller);
     this.#outliers = new Outliers(sourceOf(target, discovery, lookup));
     const [address, options] = targetOf(service, this.#outliers);
@@ -122,24 +128,38 @@ export class Channel {
   }
 
   #unary(method: AnyMethod): Unary<unknown, unknown> {
-    const isIdempotent = IDEMPOTENT.has(method.path);
     const call = async (request: unknown, context: Context) => {
-      if (!this.#breaker.admits()) throw unreachable(this.#service);
-      this.#budget.called();
-      for (let attempt = 1; ; attempt += 1) {
-        const left = isIdempotent && this.#budget.left ? ATTEMPTS_MAX - attempt + 1 : 1;
-        try {
-          return await this.#attempt(method, request, { context, left });
-        } catch (error) {
-          if (!(error instanceof Unanswered)) throw error;
-          const isOver = left === 1 || Date.now() >= context.deadlineMs || context.caller?.isGone;
-          if (isOver) throw fromServiceError(error.cause, this.#service);
-        }
-        this.#budget.retried();
-        await pause(backoffMs(attempt - 1, RETRY));
+      const startMs = performance.now();
+      try {
+        const answer = await this.#call(method, request, context);
+        this.#metrics?.called(this.#service, method.path.slice(1), "OK", startMs);
+        return answer;
+      } catch (error) {
+        const code = error instanceof Failure ? error.code : "INTERNAL";
+        this.#metrics?.called(this.#service, method.path.slice(1), code, startMs);
+        throw error;
       }
     };
     return Object.assign(call, { instances: () => this.#outliers.size });
+  }
+
+  async #call(method: AnyMethod, request: unknown, context: Context): Promise<unknown> {
+    const isIdempotent = IDEMPOTENT.has(method.path);
+    if (!this.#breaker.admits()) throw unreachable(this.#service);
+    this.#budget.called();
+    for (let attempt = 1; ; attempt += 1) {
+      const left = isIdempotent && this.#budget.left ? ATTEMPTS_MAX - attempt + 1 : 1;
+      try {
+        return await this.#attempt(method, request, { context, left });
+      } catch (error) {
+        if (!(error instanceof Unanswered)) throw error;
+        const isOver = left === 1 || Date.now() >= context.deadlineMs || context.caller?.isGone;
+        if (isOver) throw fromServiceError(error.cause, this.#service);
+      }
+      this.#budget.retried();
+      this.#metrics?.calledAgain(this.#service, method.path.slice(1));
+      await pause(backoffMs(attempt - 1, RETRY));
+    }
   }
 
   /** Throws the Failure of an instance that has answered, else Unanswered. */
@@ -152,16 +172,18 @@ export class Channel {
     const nowMs = Date.now();
     // A slow instance is not asked again when there is no other: it would have to begin anew.
     const shares = Math.min(left, this.#outliers.size);
+    const span = startCall(path, this.#service, context);
     return new Promise((resolve, reject) => {
       const call = this.#client.makeUnaryRequest(
         path,
         requestSerialize,
         responseDeserialize,
         { context: toItemContext(context, nowMs), ...(request as object) },
-        this.#metadata,
+        span ? span.inject(this.#metadata) : this.#metadata,
         { deadline: nowMs + (deadlineMs - nowMs) / shares },
         (error, response) => {
           stay?.();
+          span?.end(error ? (status[error.code] ?? "UNKNOWN") : "OK");
           if (error && isUnanswered(error)) {
             // A call that its own caller has ended says nothing about the instance.
             if (!caller?.isGone) this.#failed(call.getPeer());

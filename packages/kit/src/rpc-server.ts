@@ -30,6 +30,7 @@ import {
 } from "./errors.js";
 import type { Log } from "./log.js";
 import { isHealthCheck, type Metrics } from "./metrics.js";
+import { type Call, traced } from "./tracing.js";
 
 export interface RpcServerOptions {
   host: string;
@@ -98,7 +99,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
 /** Calls that a server works on at once; their callers batch, so that few are many. */
 const CALLS_MAX = 256;
 
-interface UnaryCall {
+interface UnaryCall extends Call {
   cancelled: boolean;
 }
 type Answer = (error: Partial<ServiceError> | null, value?: unknown) => void;
@@ -164,7 +165,7 @@ class PiataServer extends ServerGrpc {
       call: UnaryCall,
       answer: Answer,
     ) => Promise<void>;
-    return async (call: UnaryCall, answer: Answer): Promise<void> => {
+    return traced(async (call: UnaryCall, answer: Answer): Promise<void> => {
       if (call.cancelled) return answer(toServiceError(nobodyWaits()));
       if (this.#calls >= CALLS_MAX) return answer(toServiceError(overloaded()));
       this.#calls += 1;
@@ -172,7 +173,7 @@ class PiataServer extends ServerGrpc {
         this.#calls -= 1;
         answer(...answered);
       });
-    };
+    });
   }
 
   // A watch has no end of its own; its caller opens it again elsewhere.
@@ -260,8 +261,10 @@ function callLogger(log: Log, metrics: Metrics): ServerInterceptor {
       if (written) return;
       written = true;
       metrics.callsInProgress -= inProgress;
-      metrics.answer(rpc, code, start);
+      // Probes are no traffic, and how long a watch was open is no measure of anything.
       if (isHealthCheck(rpc)) return;
+      if (method.responseStream) metrics.answered.inc({ method: rpc, code });
+      else metrics.answer(rpc, code, start);
       const durationMs = Math.round((performance.now() - start) * 100) / 100;
       const items = request.items?.length;
       const traceId = traceOf(request);

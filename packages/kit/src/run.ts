@@ -17,6 +17,7 @@ import { Metrics } from "./metrics.js";
 import { Registration } from "./registration.js";
 import { Channel } from "./rpc-client.js";
 import { type RpcServer, startRpcServer } from "./rpc-server.js";
+import { startTracing } from "./tracing.js";
 
 /** sysexits.h: the configuration is wrong, so starting again would not help. */
 const EX_CONFIG = 78;
@@ -100,6 +101,9 @@ async function launch<S extends Settings & Common>(
   start: (program: Program<S>) => Promise<Serving | RpcServer>,
 ): Promise<Running> {
   const metrics = new Metrics(name);
+  const instanceId = randomUUID();
+  // First, so that it is closed last.
+  stops.push(await startTracing({ ...common, service: name, instanceId, log }));
   const { host, port, httpPort, discoveryAddresses } = common;
   let discovery: DiscoveryWatcher | undefined;
   const connect = (service: string, target: string): Channel => {
@@ -107,7 +111,7 @@ async function launch<S extends Settings & Common>(
       discovery = new DiscoveryWatcher(discoveryAddresses, name, log);
       stops.unshift(() => discovery?.close());
     }
-    const channel = new Channel({ service, target, caller: name, discovery });
+    const channel = new Channel({ service, target, caller: name, discovery, metrics });
     stops.push(() => channel.close());
     return channel;
   };
@@ -132,7 +136,7 @@ async function launch<S extends Settings & Common>(
   const registration = new Registration(
     name === "discovery" ? [] : discoveryAddresses,
     {
-      id: randomUUID(),
+      id: instanceId,
       service: name,
       address,
       httpAddress,

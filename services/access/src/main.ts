@@ -18,7 +18,7 @@ await run("access", settings, async ({ config, log, metrics, connect, onStop }) 
   const { databaseUrl, accessTokenSeconds } = config;
   const accessTokens = await AccessTokens.open(config.signingKeyFile, accessTokenSeconds);
   await migrate(databaseUrl, new URL("../migrations/", import.meta.url));
-  const db = new Database(databaseUrl, { program: "access" });
+  const db = new Database(databaseUrl, { program: "access", metrics });
   onStop(() => db.close());
   const store = new AccessStore(db, config);
   const passwords = await Passwords.open({

@@ -1,6 +1,7 @@
 /** Carts in PostgreSQL, and every SQL statement about them. */
 import type { Secret } from "@piata/kit/config";
 import type { Failure } from "@piata/kit/errors";
+import type { Metrics } from "@piata/kit/metrics";
 import { Database, statement } from "@piata/kit/pg";
 import * as rules from "./cart.js";
 import { type Cart, type Checkout, type Done, NO_CART, type Outcome } from "./cart.js";
@@ -16,8 +17,8 @@ export class PostgresCartStore implements CartStore {
   readonly #db: Database;
 
   /** The schema must be there already. */
-  constructor(url: Secret) {
-    this.#db = new Database(url, { program: "cart" });
+  constructor(url: Secret, metrics?: Metrics) {
+    this.#db = new Database(url, { program: "cart", metrics });
   }
 
   async find(userIds: number[]): Promise<Map<number, Cart>> {

@@ -6,10 +6,10 @@ import { settings } from "./config.js";
 import { CatalogHandlers, RULES } from "./handlers.js";
 import { CatalogStore } from "./store.js";
 
-await run("catalog", settings, async ({ config, onStop }) => {
+await run("catalog", settings, async ({ config, metrics, onStop }) => {
   const { databaseUrl, currencyCode, writers, writesPerDay } = config;
   await migrate(databaseUrl, new URL("../migrations/", import.meta.url));
-  const db = new Database(databaseUrl, { program: "catalog" });
+  const db = new Database(databaseUrl, { program: "catalog", metrics });
   onStop(() => db.close());
   const store = new CatalogStore(db, { currencyCode, writesPerDay });
   await store.settleCurrency();

@@ -44,7 +44,7 @@ export function catalog(channel: Channel, metrics: Metrics) {
     key: ({ productId }) => productId,
   });
   const categories = coalesce({
-    name: "gateway.categories",
+    ...metrics.batches("gateway.categories"),
     key: () => 0,
     context: (asked: Context) => asked,
     send: async (asked: Context[]) => [(await rpc.listCategories({}, together(asked))).categories],

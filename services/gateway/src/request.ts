@@ -2,7 +2,10 @@
 import { Role } from "@piata/contracts/item";
 import { Caller, type Context, newTraceId } from "@piata/kit/context";
 import { unauthenticated } from "@piata/kit/errors";
+import type { Recording } from "@piata/kit/span";
+import { startRequest } from "@piata/kit/tracing";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Asked } from "./operations.js";
 import type { Sessions } from "./sessions.js";
 
 export const ACCESS_COOKIE = "access_token";
@@ -18,6 +21,10 @@ export class GraphqlContext {
   readonly reply: FastifyReply;
   /** Nobody's: for what is public. */
   readonly anyone: Context;
+  /** Of the request, when its trace is recorded. */
+  readonly span: Recording | undefined;
+  /** The root fields that it asked for. */
+  readonly asked: Asked[] = [];
   readonly #sessions: Sessions;
   #signedIn: Promise<Context> | undefined;
 
@@ -29,11 +36,13 @@ export class GraphqlContext {
     this.request = request;
     this.reply = reply;
     this.#sessions = sessions;
+    const traceId = traceIdOf(request);
+    this.span = startRequest(traceId, request.headers.traceparent);
     const caller = new Caller();
     reply.raw.once("close", () => caller.leave());
     this.anyone = {
-      traceId: traceIdOf(request),
-      spanId: "",
+      traceId,
+      spanId: this.span?.spanId ?? "",
       userId: 0,
       role: Role.UNSPECIFIED,
       deadlineMs: Date.now() + timeoutMs,

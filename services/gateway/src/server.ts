@@ -20,6 +20,7 @@ import { Admission, isOverload, RETRY_AFTER } from "./admission.js";
 import { errorAnswer, failureOf } from "./errors.js";
 import { graphiql as graphiqlPage } from "./graphiql.js";
 import { graphqlRequest, sourceOf, TOKENS_MAX } from "./graphql-request.js";
+import { noting, Operations, operationsOf } from "./operations.js";
 import { GraphqlContext } from "./request.js";
 import type { Sessions } from "./sessions.js";
 
@@ -30,7 +31,7 @@ const REQUEST_MS = 30_000;
 /** How long an idle connection is kept: longer than usual proxies keep theirs. */
 const KEEP_ALIVE_MS = 72_000;
 
-export interface ServerOptions {
+export interface GatewayOptions {
   schema: string;
   resolvers: IResolvers[];
   sessions: Sessions;
@@ -44,8 +45,13 @@ export interface ServerOptions {
   imagesDir: string | undefined;
 }
 
+interface ServerOptions extends GatewayOptions {
+  operations: Operations;
+}
+
 /** The gateway's HTTP server, not listening yet. */
-export async function createServer(options: ServerOptions): Promise<FastifyInstance> {
+export async function createServer(given: GatewayOptions): Promise<FastifyInstance> {
+  const options = { ...given, operations: new Operations(given.metrics) };
   const { schema, resolvers, metrics, bodyBytesMax, imagesDir, graphiql } = options;
   const refuseHttp = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
     const context = new GraphqlContext(request, reply, options);
@@ -68,7 +74,7 @@ export async function createServer(options: ServerOptions): Promise<FastifyInsta
   await app.register(cookie);
   await app.register(mercurius, {
     schema,
-    resolvers: mergeByType(resolvers),
+    resolvers: noting(mergeByType(resolvers)),
     routes: false,
     jit: 1,
     // A cached document weighs up to a hundred times its text.
@@ -127,6 +133,10 @@ async function answer(
   const failures = errors.map((error) => failureOf(error, log, traceId));
   // The document or its variables are at fault, and nothing was executed.
   if (data === undefined) reply.code(statusOf(failures[0]));
+  const codes = new Map(
+    errors.map(({ path }, at) => [path?.[0], (failures[at] as Failure).code] as const).reverse(),
+  );
+  options.operations.answer(context, codes, start);
   if (failures.some(isOverload)) {
     reply.header("retry-after", RETRY_AFTER);
     if (data == null) reply.code(503);
@@ -146,12 +156,16 @@ interface Outcome {
 /** Every answer has its trace id as a header, and a line in the log. */
 function record(
   { log, metrics }: ServerOptions,
-  { anyone: { traceId }, reply }: GraphqlContext,
+  context: GraphqlContext,
   { failure, operation, start = performance.now() }: Outcome,
 ): void {
+  const { reply, span } = context;
+  const { traceId } = context.anyone;
   reply.header("x-trace-id", traceId).header("cache-control", "no-store");
   const code = failure?.code ?? "OK";
   metrics.answer("graphql", code, start);
+  // What a client calls its operation is in the span, never in its name.
+  span?.end(code, operation ? { "graphql.operation.name": operation } : {}, operationsOf(context));
   const durationMs = Math.round((performance.now() - start) * 100) / 100;
   log.info({ operation, code, reason: failure?.reason, durationMs, traceId }, "request");
 }

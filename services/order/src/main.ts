@@ -2,8 +2,9 @@ import { OrderServiceService } from "@piata/contracts/order";
 import { migrate } from "@piata/kit/migrate";
 import { Database } from "@piata/kit/pg";
 import { run } from "@piata/kit/run";
+import { inJob } from "@piata/kit/tracing";
 import { Worker } from "@piata/kit/worker";
-import { Gauge } from "prom-client";
+import { Census } from "./census.js";
 import { Checkout } from "./checkout.js";
 import { settings } from "./config.js";
 import { OrderHandlers, REFUND_WORKER } from "./handlers.js";
@@ -19,7 +20,7 @@ const UPKEEP_MS = 30_000;
 await run("order", settings, async ({ config, log, metrics, connect, onStop }) => {
   const { databaseUrl, leaseMs, paymentLimitMs, openMax } = config;
   await migrate(databaseUrl, new URL("../migrations/", import.meta.url));
-  const db = new Database(databaseUrl, { program: "order" });
+  const db = new Database(databaseUrl, { program: "order", metrics });
   onStop(() => db.close());
   const store = new OrderStore(db, { metrics, leaseMs });
   const asked = participants(
@@ -35,7 +36,7 @@ await run("order", settings, async ({ config, log, metrics, connect, onStop }) =
     name: "checkout",
     log,
     claim: (limit) => store.claim(limit),
-    work: (order) => checkout.run(order),
+    work: (order) => inJob("checkout", order.traceId, () => checkout.run(order)),
   });
   onStop(() => worker.stop());
   const refundStore = new RefundStore(db, leaseMs);
@@ -44,19 +45,15 @@ await run("order", settings, async ({ config, log, metrics, connect, onStop }) =
     name: "refunds",
     log,
     claim: (limit) => refundStore.claim(limit),
-    work: (job) => refunds.run(job),
+    work: (job) => inJob("refund", job.traceId, () => refunds.run(job)),
     idleMs: 1_000,
   });
   onStop(() => refundWorker.stop());
-  const setAside = new Gauge({
-    name: "piata_orders_set_aside",
-    help: "Orders that nobody works on until somebody has looked at them.",
-    registers: [metrics.registry],
-  });
+  const census = new Census({ store, metrics, log });
+  onStop(() => census.stop());
   const upkeep = setInterval(async () => {
     try {
       await store.dropOldKeys();
-      setAside.set(await store.countSetAside());
     } catch (error) {
       log.warn({ err: error }, "upkeep failed");
     }

@@ -29,6 +29,7 @@ const LEASE_OVER = statement(
 const wish = (other: Partial<Wish> = {}): Wish => ({
   userId: 1,
   traceId: TRACE_ID,
+  spanId: "",
   paymentMethod: "success",
   idempotencyKey: "",
   expectedTotalMinor: undefined,

@@ -15,6 +15,7 @@ import {
   resourceExhausted,
 } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
+import { inSpan } from "@piata/kit/tracing";
 import type { Worker } from "@piata/kit/worker";
 import type { Checkout } from "./checkout.js";
 import { move, type Order } from "./order.js";
@@ -52,7 +53,7 @@ export class Place {
     return Promise.all(
       wishes.map(async (wish) => {
         try {
-          return await this.place(wish);
+          return await inSpan("place order", wish, () => this.place(wish));
         } catch (error) {
           if (error instanceof Failure) return error;
           this.#options.log.error({ err: error, traceId: wish.traceId }, "placing an order failed");

@@ -88,6 +88,7 @@ export class Customer {
     const wish = {
       userId,
       traceId: "",
+      spanId: "",
       paymentMethod: scheduler.pick(METHODS),
       idempotencyKey: scheduler.chance(0.6) ? purchase : "",
       expectedTotalMinor: scheduler.chance(0.2) ? scheduler.pick(EXPECTED_MINOR) : undefined,

@@ -37,6 +37,7 @@ const ROW = statement(
 const wish = (userId: number, other: Partial<Wish> = {}): Wish => ({
   userId,
   traceId: TRACE_ID,
+  spanId: "",
   paymentMethod: "success",
   idempotencyKey: "",
   expectedTotalMinor: undefined,

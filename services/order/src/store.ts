@@ -33,6 +33,14 @@ interface Placed {
   orderId: number | undefined;
 }
 
+/** Orders in a state that somebody still works on, or refunds that are promised. */
+export interface Unfinished {
+  /** "REFUND" for refunds. */
+  state: State | "REFUND";
+  count: number;
+  oldestSeconds: number;
+}
+
 export interface StoreOptions {
   metrics: Metrics;
   /** How long an order belongs to the worker that wrote or claimed it. */
@@ -51,19 +59,13 @@ export class OrderStore {
   constructor(db: Database, { metrics, leaseMs }: StoreOptions) {
     this.#db = db;
     this.#leaseMs = leaseMs;
-    const observe = (name: string) => {
-      const batches = metrics.batchItems.labels({ batch: name });
-      return (items: number) => batches.observe(items);
-    };
     this.placeIntent = coalesce({
-      name: "order.place_intents",
+      ...metrics.batches("order.place_intents"),
       send: (wishes: Wish[]) => this.#placeIntents(wishes),
-      observe: observe("order.place_intents"),
     });
     this.advance = coalesce({
-      name: "order.advance",
+      ...metrics.batches("order.advance"),
       send: (moves: Move[]) => this.#advanceAll(moves),
-      observe: observe("order.advance"),
     });
   }
 
@@ -94,6 +96,11 @@ export class OrderStore {
   async countSetAside(): Promise<number> {
     const [row] = await this.#db.rows<{ count: number }>(COUNT_SET_ASIDE);
     return row?.count ?? 0;
+  }
+
+  /** How many orders of each state still owe something, and how old the oldest is; refunds too. */
+  async countUnfinished(): Promise<Unfinished[]> {
+    return this.#db.rows<Unfinished>(COUNT_UNFINISHED);
   }
 
   /** Asks for an unpaid order of the user to be undone; undefined when it cannot be any more. */
@@ -316,6 +323,19 @@ const LIST_SET_ASIDE = statement(
 const COUNT_SET_ASIDE = statement(
   "count_set_aside",
   `select count(*) as count from orders where set_aside_reason <> ''`,
+);
+
+const COUNT_UNFINISHED = statement(
+  "count_unfinished",
+  `select state, count(*) as count,
+          extract(epoch from now() - min(created_at))::float8 as "oldestSeconds"
+     from orders
+    where next_try_at is not null
+    group by state
+    union all
+   select 'REFUND', count(*), coalesce(extract(epoch from now() - min(created_at)), 0)::float8
+     from refunds
+    where next_try_at is not null`,
 );
 
 // Due at once, so that a worker sees it; one that is at work on the order now sees it with its next

@@ -10,6 +10,8 @@ const PAYMENT_METHOD = /^[A-Za-z0-9_-]{0,64}$/;
 export interface Wish {
   userId: number;
   traceId: string;
+  /** The span that asks for it; "" when none is recorded. */
+  spanId: string;
   paymentMethod: string;
   /** Empty for none. */
   idempotencyKey: string;
@@ -45,9 +47,10 @@ export function checkedWish(item: BatchPlaceOrdersRequest_Item): Wish {
       { field: "expectedTotalMinor" },
     );
   }
-  const traceId = context?.traceId ?? "";
+  const { traceId = "", spanId = "" } = context ?? {};
   const deadlineMs = Date.now() + handedOnMs(context?.timeoutMs ?? 0, PLACE_MS);
-  return { userId, traceId, paymentMethod, idempotencyKey, expectedTotalMinor, deadlineMs };
+  const trace = { traceId, spanId };
+  return { userId, ...trace, paymentMethod, idempotencyKey, expectedTotalMinor, deadlineMs };
 }
 
 /** What a key is bound to. */

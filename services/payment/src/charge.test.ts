@@ -3,7 +3,7 @@ import { after, before, describe, it } from "node:test";
 import { isFailure } from "@piata/kit/errors";
 import { openLog } from "@piata/kit/log";
 import { Payments, type PaymentsOptions } from "./charge.js";
-import { openDatabase, type PaymentDatabase, scripted } from "./fixture.js";
+import { metrics, openDatabase, type PaymentDatabase, scripted } from "./fixture.js";
 import type { Verdict } from "./payment.js";
 import type { Provider } from "./provider.js";
 import { PaymentStore } from "./store.js";
@@ -26,7 +26,7 @@ describe("payments", () => {
 
   before(async () => {
     database = await openDatabase();
-    store = new PaymentStore(database.db);
+    store = new PaymentStore(database.db, metrics);
   });
   after(() => database.drop());
 

@@ -12,6 +12,7 @@ import {
 import { Secret } from "@piata/kit/config";
 import { ownContext } from "@piata/kit/context";
 import { fromStatus } from "@piata/kit/errors";
+import { Metrics } from "@piata/kit/metrics";
 import { migrate } from "@piata/kit/migrate";
 import { Database, statement } from "@piata/kit/pg";
 import { Channel } from "@piata/kit/rpc-client";
@@ -67,6 +68,9 @@ const UNBALANCED = statement(
                               where r.key = l.key and r.state = 'REFUNDED')`,
 );
 
+/** What the stores of a test count in. */
+export const metrics = new Metrics("payment-test");
+
 export type PaymentDatabase = Awaited<ReturnType<typeof openDatabase>>;
 
 export async function openDatabase() {
@@ -101,7 +105,7 @@ export async function openDatabase() {
     },
     /** Makes an order that is charged, in our book only. */
     async charged(orderId: number, other: Partial<Terms> = {}) {
-      const store = new PaymentStore(db);
+      const store = new PaymentStore(db, metrics);
       const terms = {
         orderId,
         amountMinor: 1_000,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { openLog } from "@piata/kit/log";
 import { until } from "@piata/testkit/until";
-import { openDatabase, type PaymentDatabase, scripted } from "./fixture.js";
+import { metrics, openDatabase, type PaymentDatabase, scripted } from "./fixture.js";
 import { Refunds, type RefundsOptions } from "./give-back.js";
 import type { Provider } from "./provider.js";
 import type { RefundVerdict } from "./refund.js";
@@ -34,7 +34,7 @@ describe("refunds", () => {
 
   const open = (provider: Provider, options: Partial<RefundsOptions> = {}, leaseMs = 60_000) => {
     const refunds = new Refunds({
-      store: new RefundStore(database.db, { leaseMs }),
+      store: new RefundStore(database.db, { metrics, leaseMs }),
       provider,
       log: openLog("payment-test", "silent"),
       answerWithinMs: 30_000,
@@ -119,7 +119,7 @@ describe("refunds", () => {
 
   it("of a dead instance are taken up by another when the lease runs out", async () => {
     await database.charged(6);
-    await new RefundStore(database.db, { leaseMs: 300 }).record(terms(6));
+    await new RefundStore(database.db, { metrics, leaseMs: 300 }).record(terms(6));
     const { provider, calls } = scripted({ findRefund: async () => REFUNDED });
     const alive = open(provider);
     await until(async () => (await recorded(6)) === "REFUNDED");

@@ -16,20 +16,24 @@ import { PaymentStore } from "./store.js";
 await run("payment", settings, async ({ config, log, metrics, onStop }) => {
   const { databaseUrl, answerWithinMs, providerTimeoutMs, attemptsMax, sandboxSlowMs } = config;
   await migrate(databaseUrl, new URL("../migrations/", import.meta.url));
-  const db = new Database(databaseUrl, { program: "payment" });
+  const db = new Database(databaseUrl, { program: "payment", metrics });
   onStop(() => db.close());
 
   const open: Record<ProviderName, () => Provider> = {
     sandbox() {
       log.warn("the payment provider is the sandbox: no money is taken");
-      const ledger = new Database(databaseUrl, { program: "payment-sandbox", connectionsMax: 4 });
+      const ledger = new Database(databaseUrl, {
+        program: "payment-sandbox",
+        connectionsMax: 4,
+        metrics,
+      });
       onStop(() => ledger.close());
-      return new Sandbox(ledger, { slowMs: sandboxSlowMs });
+      return new Sandbox(ledger, { metrics, slowMs: sandboxSlowMs });
     },
   };
   const provider = open[config.provider]();
-  const store = new PaymentStore(db);
-  const refundStore = new RefundStore(db, { leaseMs: leaseMsFor(providerTimeoutMs) });
+  const store = new PaymentStore(db, metrics);
+  const refundStore = new RefundStore(db, { metrics, leaseMs: leaseMsFor(providerTimeoutMs) });
   const asking = { provider, log, answerWithinMs, providerTimeoutMs, attemptsMax };
   const payments = new Payments({ ...asking, store });
   const refunds = new Refunds({ ...asking, store: refundStore });

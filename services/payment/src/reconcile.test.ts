@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
 import type { Difference } from "@piata/contracts/payment";
 import { openLog } from "@piata/kit/log";
-import { openDatabase, type PaymentDatabase } from "./fixture.js";
+import { metrics, openDatabase, type PaymentDatabase } from "./fixture.js";
 import { Reconciler, type ReconcilerOptions } from "./reconcile.js";
 import { RefundStore } from "./refund-store.js";
 import { Sandbox } from "./sandbox.js";
@@ -19,8 +19,8 @@ describe("reconciling", () => {
 
   before(async () => {
     database = await openDatabase();
-    sandbox = new Sandbox(database.connect(), { slowMs: 0 });
-    refunds = new RefundStore(database.db, { leaseMs: 60_000 });
+    sandbox = new Sandbox(database.connect(), { metrics, slowMs: 0 });
+    refunds = new RefundStore(database.db, { metrics, leaseMs: 60_000 });
   });
   beforeEach(() => {
     reconciler = open();
@@ -33,7 +33,7 @@ describe("reconciling", () => {
 
   function open(options: Partial<ReconcilerOptions> = {}) {
     const one = new Reconciler({
-      payments: new PaymentStore(database.db),
+      payments: new PaymentStore(database.db, metrics),
       refunds,
       provider: sandbox,
       log: openLog("payment-test", "silent"),
@@ -76,7 +76,7 @@ describe("reconciling", () => {
   });
 
   it("takes over how charges ended that we do not know", async () => {
-    const store = new PaymentStore(database.db);
+    const store = new PaymentStore(database.db, metrics);
     const terms = { amountMinor: 1_000, currencyCode: "EUR", declineReason: "" };
     const place = (orderId: number, paymentMethod = "") =>
       store.place({ ...terms, orderId, paymentMethod, state: "CHARGING" });

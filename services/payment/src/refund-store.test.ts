@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { isFailure } from "@piata/kit/errors";
-import { openDatabase, type PaymentDatabase } from "./fixture.js";
+import { metrics, openDatabase, type PaymentDatabase } from "./fixture.js";
 import { conclude, type Refund, type RefundVerdict } from "./refund.js";
 import { RefundStore } from "./refund-store.js";
 
@@ -24,8 +24,8 @@ describe("the refund store", () => {
 
   before(async () => {
     database = await openDatabase();
-    store = new RefundStore(database.db, { leaseMs: LEASE_MS });
-    other = new RefundStore(database.connect(), { leaseMs: LEASE_MS });
+    store = new RefundStore(database.db, { metrics, leaseMs: LEASE_MS });
+    other = new RefundStore(database.connect(), { metrics, leaseMs: LEASE_MS });
   });
   after(async () => {
     assert.deepEqual(await database.unbalanced(), []);

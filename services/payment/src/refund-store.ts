@@ -1,6 +1,7 @@
 /** Every SQL statement of refunds. */
 import { coalesce } from "@piata/kit/coalesce";
 import type { Failure } from "@piata/kit/errors";
+import type { Metrics } from "@piata/kit/metrics";
 import { type Database, type Queries, statement } from "@piata/kit/pg";
 import {
   decideRefunds,
@@ -15,6 +16,7 @@ import {
 const ROWS_MAX = 1_000;
 
 export interface RefundStoreOptions {
+  metrics: Metrics;
   /** How long an attempt may take before another worker takes the refund up. */
   leaseMs: number;
 }
@@ -28,25 +30,27 @@ export class RefundStore {
    * Throws FAILED_PRECONDITION / NOT_CHARGED, REFUND_EXCEEDS_CHARGE, REFUND_MISMATCH and
    * INVALID_ARGUMENT / AMOUNT_INVALID (another currency).
    */
-  readonly record = coalesce<RefundTerms, Recorded>({
-    name: "the refunds to begin",
-    maxItems: ROWS_MAX,
-    send: (wanted) => this.#db.transaction((tx) => this.#record(tx, wanted)),
-  });
+  readonly record: (terms: RefundTerms) => Promise<Recorded>;
 
   /**
    * Records how a refund ended, if it still is REFUNDING; a refused one gives its amount back.
    * Answers with the row as it stands.
    */
-  readonly settle = coalesce<Refund, Refund>({
-    name: "the refunds to settle",
-    maxItems: ROWS_MAX,
-    send: (refunds) => this.#settle(refunds),
-  });
+  readonly settle: (refund: Refund) => Promise<Refund>;
 
-  constructor(db: Database, { leaseMs }: RefundStoreOptions) {
+  constructor(db: Database, { metrics, leaseMs }: RefundStoreOptions) {
     this.#db = db;
     this.#leaseMs = leaseMs;
+    this.record = coalesce({
+      ...metrics.batches("payment.record_refund"),
+      maxItems: ROWS_MAX,
+      send: (wanted: RefundTerms[]) => this.#db.transaction((tx) => this.#record(tx, wanted)),
+    });
+    this.settle = coalesce({
+      ...metrics.batches("payment.settle_refund"),
+      maxItems: ROWS_MAX,
+      send: (refunds: Refund[]) => this.#settle(refunds),
+    });
   }
 
   /** Takes refunds that are due, so that nobody else does while the lease lasts. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { openDatabase, type PaymentDatabase } from "./fixture.js";
+import { metrics, openDatabase, type PaymentDatabase } from "./fixture.js";
 import { Sandbox } from "./sandbox.js";
 
 const CHARGED = { state: "CHARGED", declineReason: "" };
@@ -16,8 +16,8 @@ describe("the sandbox", () => {
 
   before(async () => {
     database = await openDatabase();
-    sandbox = new Sandbox(database.db, { slowMs: 100 });
-    other = new Sandbox(database.connect(), { slowMs: 100 });
+    sandbox = new Sandbox(database.db, { metrics, slowMs: 100 });
+    other = new Sandbox(database.connect(), { metrics, slowMs: 100 });
   });
   after(() => database.drop());
 

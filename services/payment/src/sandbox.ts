@@ -4,6 +4,7 @@
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { coalesce } from "@piata/kit/coalesce";
+import type { Metrics } from "@piata/kit/metrics";
 import { type Database, statement } from "@piata/kit/pg";
 import type { Verdict } from "./payment.js";
 import type {
@@ -60,6 +61,7 @@ interface RefundRow extends RefundVerdict {
 }
 
 export interface SandboxOptions {
+  metrics: Metrics;
   /** How long a charge by `slow` takes, and a refund of it. */
   slowMs: number;
 }
@@ -69,36 +71,37 @@ export class Sandbox implements Provider {
   readonly #db: Database;
   readonly #slowMs: number;
 
-  readonly #write = coalesce<Entry, Written>({
-    name: "the sandbox's ledger",
-    maxItems: ROWS_MAX,
-    send: (entries) => this.#writeAll(entries),
-  });
-
-  readonly #find = coalesce<string, LedgerRow | undefined>({
-    name: "the sandbox's ledger",
-    maxItems: ROWS_MAX,
-    key: (key) => key,
-    send: async (keys) => {
-      const rows = byKey(await this.#db.rows<LedgerRow>(FIND_ENTRIES, [keys]));
-      return keys.map((key) => rows.get(key));
-    },
-  });
-
-  readonly findEntry = coalesce<string, ProviderEntry | undefined>({
-    name: "the sandbox's book",
-    maxItems: ROWS_MAX,
-    key: (key) => key,
-    send: async (keys) => {
-      const rows = byKey(await this.#db.rows<ProviderEntry>(READ_BOOK, [keys]));
-      return keys.map((key) => rows.get(key));
-    },
-  });
+  readonly #write: (entry: Entry) => Promise<Written>;
+  readonly #find: (key: string) => Promise<LedgerRow | undefined>;
+  readonly findEntry: (key: string) => Promise<ProviderEntry | undefined>;
 
   /** The database is the sandbox's own: never the one that the service's store is on. */
-  constructor(db: Database, { slowMs }: SandboxOptions) {
+  constructor(db: Database, { metrics, slowMs }: SandboxOptions) {
     this.#db = db;
     this.#slowMs = slowMs;
+    this.#write = coalesce({
+      ...metrics.batches("sandbox.write"),
+      maxItems: ROWS_MAX,
+      send: (entries: Entry[]) => this.#writeAll(entries),
+    });
+    this.#find = coalesce({
+      ...metrics.batches("sandbox.find"),
+      maxItems: ROWS_MAX,
+      key: (key: string) => key,
+      send: async (keys) => {
+        const rows = byKey(await this.#db.rows<LedgerRow>(FIND_ENTRIES, [keys]));
+        return keys.map((key) => rows.get(key));
+      },
+    });
+    this.findEntry = coalesce({
+      ...metrics.batches("sandbox.find_entry"),
+      maxItems: ROWS_MAX,
+      key: (key: string) => key,
+      send: async (keys) => {
+        const rows = byKey(await this.#db.rows<ProviderEntry>(READ_BOOK, [keys]));
+        return keys.map((key) => rows.get(key));
+      },
+    });
   }
 
   async charge({ key, amountMinor, currencyCode, method }: ChargeRequest): Promise<Verdict> {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { openDatabase, type PaymentDatabase } from "./fixture.js";
+import { metrics, openDatabase, type PaymentDatabase } from "./fixture.js";
 import { charging, move, type Payment, tombstone } from "./payment.js";
 import { PaymentStore } from "./store.js";
 
@@ -19,8 +19,8 @@ describe("the payment store", () => {
 
   before(async () => {
     database = await openDatabase();
-    store = new PaymentStore(database.db);
-    other = new PaymentStore(database.connect());
+    store = new PaymentStore(database.db, metrics);
+    other = new PaymentStore(database.connect(), metrics);
   });
   after(() => database.drop());
 

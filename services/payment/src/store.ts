@@ -1,5 +1,6 @@
 /** Every SQL statement of payments and of our book (those of the sandbox provider are its own). */
 import { coalesce } from "@piata/kit/coalesce";
+import type { Metrics } from "@piata/kit/metrics";
 import { type Database, statement } from "@piata/kit/pg";
 import type { Payment } from "./payment.js";
 import type { BookEntry } from "./reconciliation.js";
@@ -26,21 +27,23 @@ export class PaymentStore {
   readonly #db: Database;
 
   /** Makes this the order's row, unless it has one already: the first one stays. */
-  readonly place = coalesce<Payment, Placed>({
-    name: "the payments to begin",
-    maxItems: ROWS_MAX,
-    send: (payments) => this.#place(payments),
-  });
+  readonly place: (payment: Payment) => Promise<Placed>;
 
   /** Records how a charge ended, if it still is CHARGING. Answers with the row as it stands. */
-  readonly settle = coalesce<Payment, Payment>({
-    name: "the payments to settle",
-    maxItems: ROWS_MAX,
-    send: (payments) => this.#settle(payments),
-  });
+  readonly settle: (payment: Payment) => Promise<Payment>;
 
-  constructor(db: Database) {
+  constructor(db: Database, metrics: Metrics) {
     this.#db = db;
+    this.place = coalesce({
+      ...metrics.batches("payment.place"),
+      maxItems: ROWS_MAX,
+      send: (payments: Payment[]) => this.#place(payments),
+    });
+    this.settle = coalesce({
+      ...metrics.batches("payment.settle"),
+      maxItems: ROWS_MAX,
+      send: (payments: Payment[]) => this.#settle(payments),
+    });
   }
 
   /** What our book has for each of the orders that it has. */
