@@ -63,7 +63,7 @@ describe("npm start", () => {
       [["--prot", "1"], /--prot/],
       [["--port", "70000"], /0 to 65535/],
       [["--replicas", "orders=2"], /orders=2.*discovery, access/],
-      [["--replicas", "gateway=2"], /one gateway/],
+      [["--replicas", "gateway=0"], /gateway can have 1 to 16/],
     ] as const) {
       const { code, output } = await launch([...args]);
       assert.equal(code, 2);
@@ -93,6 +93,11 @@ describe("a running shop", () => {
     const run = JSON.parse(await readFile(join(shop.dataDir, "run.json"), "utf8"));
     assert.equal(run.url, shop.url);
     const names = run.processes.map(({ name }: ShopProcess) => name).sort();
+    const orders = run.processes.filter(({ name }: ShopProcess) => name === "order");
+    assert.deepEqual(
+      orders.map(({ instance }: ShopProcess) => instance),
+      [1, 2],
+    );
     assert.deepEqual(names, [...PROGRAMS, "launcher", "order", "postgres"].sort());
     for (const { name, pid, address } of run.processes as ShopProcess[]) {
       assert.ok(isAlive(pid), `${name} is alive`);
@@ -122,9 +127,8 @@ describe("a running shop", () => {
       const killed = await shop.process(name);
       await shop.kill(name);
       await shop.waitReady();
-      const address = (row: ShopProcess) => row.name === name && row.address === killed.address;
-      const back = (await shop.processes()).find(address);
-      assert.ok(back);
+      const back = await shop.process(name);
+      assert.equal(back.address, killed.address);
       assert.notEqual(back.pid, killed.pid);
       assert.match(shop.output(), new RegExp(`${name}.* is back on`, "i"));
       await until(() => hello(shop), { what: "an answer" });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Role } from "@piata/contracts/item";
 import { answerEach, batched, ITEMS_MAX } from "./batch.js";
-import type { Context } from "./context.js";
+import { Caller, type Context } from "./context.js";
 import { Failure, invalidArgument, notFound } from "./errors.js";
 import { Metrics } from "./metrics.js";
 import { charged, chargeItem, openTrialLog, serve } from "./trial.js";
@@ -95,6 +95,38 @@ describe("a batched call", () => {
     const [[one = 0, two = 0, three = 0] = []] = timeouts;
     assert.ok(one <= 1_000 && one > 500, "each says how long it waits itself");
     assert.ok(two <= 3_000 && two > 2_500 && three <= 2_000 && three > 1_500);
+  });
+});
+
+describe("equal items of a batch", () => {
+  const orders = async (items: unknown[]) => ({ results: items.map(() => charged) });
+
+  it("are asked for once, for as long as any of their callers waits", async () => {
+    const calls: Context[] = [];
+    const rpc = async ({ items }: { items: ReturnType<typeof chargeItem>[] }, asked: Context) => {
+      calls.push(asked);
+      assert.equal(items.length, 1);
+      return orders(items);
+    };
+    const ask = batched(Object.assign(rpc, { instances: () => 1 }), {
+      name: "charge",
+      metrics: new Metrics("test"),
+      key: ({ orderId }) => orderId,
+    });
+    const [first, second] = [new Caller(), new Caller()];
+    const now = Date.now();
+    await Promise.all([
+      ask({ ...context(1), deadlineMs: now + 1_000, caller: first }, order),
+      ask({ ...context(2), deadlineMs: now + 2_000, caller: second }, order),
+    ]);
+    assert.deepEqual(
+      calls.map(({ deadlineMs }) => deadlineMs),
+      [now + 2_000],
+    );
+    first.leave();
+    assert.equal(calls[0]?.caller?.isGone, false, "the other one still waits");
+    second.leave();
+    assert.equal(calls[0]?.caller?.isGone, true);
   });
 });
 

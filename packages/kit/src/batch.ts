@@ -81,13 +81,13 @@ export function batched<
     ...(maxItems !== undefined && { maxItems }),
     context: ({ context }) => context,
     maxInFlight: () => BATCHES_PER_INSTANCE * rpc.instances(),
-    async send(asked) {
+    async send(asked, merged) {
       const nowMs = Date.now();
       const items = asked.map(
         ({ context, item }) =>
           ({ ...item, context: toItemContext(context, nowMs) }) as unknown as Item,
       );
-      const { results } = await rpc({ items }, together(asked.map(({ context }) => context)));
+      const { results } = await rpc({ items }, together(merged.map(({ context }) => context)));
       return results.map((result) => (result.failure ? fromStatus(result.failure) : result));
     },
   });

@@ -17,8 +17,9 @@ export interface CoalesceOptions<Item, Answer> {
   name: string;
   /**
    * Settles a whole batch: one answer or Failure for each item, in order. What it throws, all get.
+   * `merged` has the items of equal keys as well, whose askers wait for the same answers.
    */
-  send(items: Item[]): Promise<(Answer | Failure)[]>;
+  send(items: Item[], merged: Item[]): Promise<(Answer | Failure)[]>;
   /** Items of one batch with equal keys are sent once and share the answer. Only for reads. */
   key?(item: Item): string | number;
   /** Whom an item is for: each waits no longer than its own caller does. */
@@ -106,7 +107,9 @@ export function coalesce<Item, Answer>(
     try {
       const groups = key ? byKey(batch, key) : batch.map((one) => [one]);
       observe?.(groups.length);
-      const ask = () => send(groups.map(([first]) => (first as Asked).item));
+      const items = groups.map(([first]) => (first as Asked).item);
+      const merged = batch.map(({ item }) => item);
+      const ask = () => send(items, merged);
       const answers = await (isTracing() ? inBatch(name, batch, ask) : ask());
       const got = answers.length;
       groups.forEach((group, index) => {

@@ -98,7 +98,7 @@ describe("a call", () => {
   it("under way is repeated elsewhere when its instance dies", async (t) => {
     const [well, ill] = [await instance(t, answer), await instance(t, never)];
     const { read, instances } = channelTo(t, well, ill);
-    await read();
+    await read(ownContext(200)).catch(() => undefined);
     await until(() => instances() === 2);
     const calls = Array.from({ length: 6 }, () => read());
     await until(() => ill.count.calls > 0);

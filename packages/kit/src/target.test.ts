@@ -17,17 +17,18 @@ function told(target: string, find: (host: string) => Promise<string[]> = async 
 }
 
 describe("a target", () => {
-  it("that is an IP address and a port needs no looking up", async (t) => {
-    for (const [target, address] of [
+  it("that is IP addresses and ports needs no looking up", async (t) => {
+    for (const [target, ...addresses] of [
       ["127.0.0.1:50051", "127.0.0.1:50051"],
       ["dns:///127.0.0.1:50051", "127.0.0.1:50051"],
       ["dns:127.0.0.1:50051", "127.0.0.1:50051"],
       ["[::1]:50051", "[::1]:50051"],
+      ["ipv4:10.0.0.1:1,10.0.0.2:2", "10.0.0.1:1", "10.0.0.2:2"],
     ] as const) {
       const { lists, asked, unsubscribe } = told(target);
       t.after(unsubscribe);
       await until(() => lists.length > 0);
-      assert.deepEqual(lists, [[address]]);
+      assert.deepEqual(lists, [addresses]);
       assert.deepEqual(asked, []);
     }
   });
@@ -71,6 +72,8 @@ describe("a target", () => {
       "dns:///",
       "a:b",
       "dns://1.1.1.1/a:1",
+      "ipv4:a:1",
+      "ipv4:",
     ]) {
       assert.throws(() => sourceOf(target, undefined), ConfigError, target);
     }

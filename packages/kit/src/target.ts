@@ -1,7 +1,8 @@
 /**
  * Where a service is found, by gRPC's naming convention: `discovery:///catalog` (our registry),
- * `dns:///catalog:50051` (every address of a name, such as a headless Kubernetes service), or plain
- * `host:port`, which is a name as well unless the host is an IP address.
+ * `dns:///catalog:50051` (every address of a name, such as a headless Kubernetes service),
+ * `ipv4:10.0.0.1:50051,10.0.0.2:50051` (just these), or plain `host:port`, which is a name as well
+ * unless the host is an IP address.
  */
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
@@ -12,6 +13,7 @@ import { type AddressSource, joinAddress, splitAddress } from "./resolver.js";
 /** How often names are looked up again: a new replica is called within this time. */
 const LOOKUP_MS = 2_000;
 const LOOKUP_RETRY_MS = 250;
+const IPV4_LIST = /^ipv4:((?:\d{1,3}(?:\.\d{1,3}){3}:\d{1,5}(?:,(?=\d)|$))+)$/;
 const PLACE = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5}$/;
 
 /** Who follows the instances of a service; see DiscoveryWatcher. */
@@ -41,6 +43,8 @@ export function sourceOf(
         ),
     };
   }
+  const [, listed] = IPV4_LIST.exec(target) ?? [];
+  if (listed !== undefined) return fixed(listed.split(","));
   const place = target.replace(/^dns:(\/\/\/)?/, "");
   if (!PLACE.test(place)) {
     throw new ConfigError(
@@ -48,12 +52,12 @@ export function sourceOf(
     );
   }
   const { host, port } = splitAddress(place);
-  return isIP(host) ? fixed(joinAddress(host, port)) : named(host, port, find);
+  return isIP(host) ? fixed([joinAddress(host, port)]) : named(host, port, find);
 }
 
-const fixed = (address: string): AddressSource => ({
+const fixed = (addresses: readonly string[]): AddressSource => ({
   subscribe: (listener) => {
-    const told = setImmediate(() => listener([address]));
+    const told = setImmediate(() => listener(addresses));
     return () => clearImmediate(told);
   },
 });

@@ -47,7 +47,7 @@ export function catalog(channel: Channel, metrics: Metrics) {
     ...metrics.batches("gateway.categories"),
     key: () => 0,
     context: (asked: Context) => asked,
-    send: async (asked: Context[]) => [(await rpc.listCategories({}, together(asked))).categories],
+    send: async (_, merged) => [(await rpc.listCategories({}, together(merged))).categories],
   });
 
   const product: Catalog["product"] = async (context, productId) =>
