@@ -19,9 +19,12 @@ import { type Shop, startShop } from "@piata/testkit/shop";
 import { assertBooksAgree, customers, offer } from "./market.ts";
 
 const isLong = process.env.PIATA_TEST_LONG === "1";
-/** Other tests run beside this one in `npm test`; alone, by `npm run test:long`, it is strict. */
+/**
+ * Below what is measured (docs/guarantees.md), for equal runs differ. In `npm test` other tests run
+ * beside this one; `npm run test:long -- overload` runs it alone.
+ */
 const LIMITS = isLong
-  ? { seconds: 5, reads: 0.6, orders: 0.9, refusedMs: 20, normal: 0.8 }
+  ? { seconds: 5, reads: 0.5, orders: 0.8, refusedMs: 30, normal: 0.7 }
   : { seconds: 2, reads: 0.3, orders: 0.5, refusedMs: 200, normal: 0.3 };
 const TIMES_CAPACITY = 3;
 const RECOVERY_MS = 5_000;
@@ -101,10 +104,13 @@ describe("three times as much as can be done", () => {
     const task = async () => {
       const buyer = buyers.shift();
       if (buyer === undefined) return NOT_SENT;
-      const outcome = await outcomeOf(() => client.send(buyer.order));
-      // Not waited for: it is not what is measured.
-      void (outcome === "ok" ? buyer.fill() : Promise.resolve()).then(() => buyers.push(buyer));
-      return outcome;
+      try {
+        const outcome = await outcomeOf(() => client.send(buyer.order));
+        if (outcome === "ok") await buyer.fill();
+        return outcome;
+      } finally {
+        buyers.push(buyer);
+      }
     };
     await overload(t, { task, workers: 200, goodput: LIMITS.orders });
   });
@@ -118,13 +124,14 @@ describe("three times as much as can be done", () => {
       name: "test.fill",
       metrics: new Metrics("test"),
     });
-    const carts = people.map(async (person) => {
+    const carts: { token: string | undefined; fill: () => Promise<unknown> }[] = [];
+    for (const person of people) {
       const { me } = await person.ask<{ me: { id: number } }>("{ me { id } }");
       const fill = () => change(ownContext(10_000, me.id), { add: { productId, quantity: 1 } });
       await fill();
-      return { token: person.token, fill };
-    });
-    return Promise.all(carts);
+      carts.push({ token: person.token, fill });
+    }
+    return carts;
   }
 });
 
