@@ -99,7 +99,7 @@ class RunningShop {
     process.kill(pid, "SIGTERM");
     try {
       const row = await this.#next({ name, instance, pid }, deadline);
-      if (name !== "discovery") await this.#isListed(row, askedAt, deadline);
+      if (name !== "discovery") await this.#untilListed(row, askedAt, deadline);
       await pause(CONNECT_MS);
       return row;
     } catch (error) {
@@ -122,17 +122,20 @@ class RunningShop {
     }
   }
 
-  /** Until discovery knows the new process; one discovery is enough, as all merge their lists. */
-  async #isListed(row: RunningProcess, askedAt: number, deadline: AbortSignal): Promise<void> {
+  /** Resolves when discovery knows the new process; one is enough, as all lists are merged. */
+  async #untilListed(row: RunningProcess, askedAt: number, deadline: AbortSignal): Promise<void> {
     const target = (await this.processes()).find(({ name }) => name === "discovery")?.address;
     if (target === undefined) return;
     const channel = new Channel({ service: "discovery", target, caller: "roll-command" });
     try {
-      const listings = channel.client(DiscoveryServiceService).watch({}, deadline);
-      for await (const { instances } of listings) {
-        const isNew = ({ httpAddress, startedAt }: Instance) =>
-          httpAddress === row.httpAddress && Number(startedAt) >= askedAt;
-        if (instances.some(isNew)) return;
+      const rpc = channel.client(DiscoveryServiceService);
+      const isNew = ({ httpAddress, startedAt }: Instance) =>
+        httpAddress === row.httpAddress && Number(startedAt) >= askedAt;
+      for (;;) {
+        const listings = rpc.watch({}, deadline);
+        for await (const { instances } of listings) if (instances.some(isNew)) return;
+        // A stream ends without an error when the time is over, and when its discovery stops.
+        await pause(POLL_MS, undefined, { signal: deadline });
       }
     } finally {
       channel.close();

@@ -181,10 +181,10 @@ export function commonSettings(program: string) {
   };
 }
 
-/** Where a neighbour is found: `discovery:///cart`, `dns:///cart:50051` or `host:port`. */
+/** Where a neighbour is found, by gRPC's naming convention; see target.ts. */
 export const target = (service: string) =>
   setting(
     `${service.toUpperCase()}_TARGET`,
     optional(z.string(), `discovery:///${service}`),
-    `Where the ${service} service is found, as a gRPC target.`,
+    `Where the ${service} service is found, as a gRPC target: discovery:///NAME, dns:///HOST:PORT, ipv4:A:PORT,B:PORT or HOST:PORT.`,
   );

@@ -64,7 +64,7 @@ export type RpcClient<Definition> = {
 export interface ChannelTo {
   /** The name of the service, for messages. */
   service: string;
-  /** `discovery:///cart`, `dns:///cart:50051` or `host:port`. */
+  /** As target.ts reads it: `discovery:///cart`, `dns:///cart:50051`, … */
   target: string;
   /** Who calls. */
   caller: string;
@@ -250,6 +250,7 @@ class Unanswered extends Error {
 
 const UNANSWERED = new Set([status.UNAVAILABLE, status.DEADLINE_EXCEEDED, status.CANCELLED]);
 
-// A Failure with these codes comes from a handler, whose instance is well.
+// A Failure with these codes comes from a handler, whose instance is well. CANCELLED without one: the
+// far side reset the stream, as a process that is ended does.
 const isUnanswered = (error: ServiceError): boolean =>
   UNANSWERED.has(error.code) && failureIn(error.metadata) === undefined;

@@ -102,7 +102,7 @@ async function launch<S extends Settings & Common>(
 ): Promise<Running> {
   const metrics = new Metrics(name);
   const instanceId = randomUUID();
-  // First, so that it is closed last.
+  // Before the others, so that it is closed after them and sends what they did.
   stops.push(await startTracing({ ...common, service: name, instanceId, log }));
   const { host, port, httpPort, discoveryAddresses } = common;
   let discovery: DiscoveryWatcher | undefined;
@@ -147,9 +147,9 @@ async function launch<S extends Settings & Common>(
     { log, load: () => meter.load() },
   );
   const stop = async () => {
-    http.drain();
     // First, so that whoever is turned away by what follows knows where else to go.
     await registration.withdraw();
+    http.drain();
     server.drain();
     // Callers that were told in time have gone elsewhere by the end of this pause.
     await new Promise((resolve) => setTimeout(resolve, common.drainMs));

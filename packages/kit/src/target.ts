@@ -48,7 +48,7 @@ export function sourceOf(
   const place = target.replace(/^dns:(\/\/\/)?/, "");
   if (!PLACE.test(place)) {
     throw new ConfigError(
-      `"${target}" is no target: use discovery:///name, dns:///host:port or host:port`,
+      `"${target}" is no target: use discovery:///name, dns:///host:port, ipv4:a:port,b:port or host:port`,
     );
   }
   const { host, port } = splitAddress(place);

@@ -3,10 +3,12 @@ import { once } from "node:events";
 import { Agent, createServer, request as httpRequest, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, it, type TestContext } from "node:test";
+import { resourceExhausted } from "@piata/kit/errors";
 import { openLog } from "@piata/kit/log";
 import { Metrics } from "@piata/kit/metrics";
 import { until } from "@piata/testkit/until";
 import { Admission } from "./admission.js";
+import { createServer as createGateway } from "./server.js";
 
 /** A guarded server whose answers the test gives, and a client of it. */
 async function guarded(t: TestContext, requestsMax: number) {
@@ -111,5 +113,63 @@ describe("admission", () => {
       bodies.toSorted((a, b) => a - b),
       Array.from({ length: 300 }, (_, index) => index),
     );
+  });
+});
+
+describe("a part of the shop that has too much to do", () => {
+  const refusal = (reason: string) => () => {
+    throw resourceExhausted(reason, "Too much.");
+  };
+
+  /** A gateway whose fields succeed, are refused for load, or for a quota. */
+  async function gateway(t: TestContext) {
+    const app = await createGateway({
+      schema:
+        "type Query { busy: String! maybe: String } type Mutation { done: String! busy: String! quota: String! }",
+      resolvers: [
+        {
+          Query: { busy: refusal("QUEUE_FULL"), maybe: refusal("OVERLOADED") },
+          Mutation: {
+            done: () => "done",
+            busy: refusal("TOO_MANY_ORDERS"),
+            quota: refusal("WRITE_QUOTA_USED_UP"),
+          },
+        },
+      ],
+      sessions: {} as never,
+      log: openLog("gateway", "error", { write: () => undefined }),
+      metrics: new Metrics("gateway"),
+      timeoutMs: 5_000,
+      requestsMax: 10,
+      bodyBytesMax: 10_000,
+      graphiql: false,
+      imagesDir: undefined,
+    });
+    t.after(() => app.close());
+    return async (query: string) => {
+      const { statusCode, headers } = await app.inject({
+        method: "POST",
+        url: "/graphql",
+        payload: { query },
+      });
+      return [statusCode, headers["retry-after"]];
+    };
+  }
+
+  it("is HTTP 503 with Retry-After when the answer has nothing else", async (t) => {
+    const ask = await gateway(t);
+    assert.deepEqual(await ask("{ busy }"), [503, "1"]);
+    assert.deepEqual(await ask("mutation { busy }"), [503, "1"]);
+    assert.deepEqual(await ask("{ maybe }"), [200, "1"], "the field may be missing");
+  });
+
+  it("does not have a mutation repeated of which a part was done", async (t) => {
+    const ask = await gateway(t);
+    assert.deepEqual(await ask("mutation { done busy }"), [200, undefined]);
+  });
+
+  it("is not somebody's quota", async (t) => {
+    const ask = await gateway(t);
+    assert.deepEqual(await ask("mutation { quota }"), [200, undefined]);
   });
 });

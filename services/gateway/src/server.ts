@@ -137,7 +137,10 @@ async function answer(
     errors.map(({ path }, at) => [path?.[0], (failures[at] as Failure).code] as const).reverse(),
   );
   options.operations.answer(context, codes, start);
-  if (failures.some(isOverload)) {
+  // An earlier field of a mutation may have been done: nobody is asked to repeat all of it then.
+  const mayRepeat =
+    context.asked.length <= 1 || !context.asked[0]?.operation.startsWith("Mutation.");
+  if (mayRepeat && failures.some(isOverload)) {
     reply.header("retry-after", RETRY_AFTER);
     if (data == null) reply.code(503);
   }
