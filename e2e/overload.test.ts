@@ -14,7 +14,7 @@ import {
   openLoop,
   type Tally,
   type Task,
-} from "@piata/testkit/load";
+} from "@piata/testkit/load-generator";
 import { type Shop, startShop } from "@piata/testkit/shop";
 import { assertBooksAgree, customers, offer } from "./market.ts";
 

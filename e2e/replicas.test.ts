@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import { isAlive, type Shop, type ShopProcess, startShop } from "@piata/testkit/shop";
 import { until } from "@piata/testkit/until";
 import pg from "pg";
-import { ask, startLoad } from "./load.ts";
+import { ask, startClients } from "./connections.ts";
 
 const root = join(import.meta.dirname, "..");
 
@@ -79,7 +79,7 @@ describe("a shop of several instances", () => {
 
   it("is rolled by npm run roll, and loses no request meanwhile", async (t) => {
     const before = await shop.processes();
-    const end = startLoad(shop.url);
+    const end = startClients(shop.url);
     t.after(end);
     const args = ["scripts/roll.ts", "--data", shop.dataDir, "gateway", "payment"];
     const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root });

@@ -1,7 +1,7 @@
 // Steady load as a shop has it: people who look, fill their cart, buy and ask for their order, at a
 // pace that the machine can keep. None of them tries anything again: what is lost is seen.
 import { setTimeout as pause } from "node:timers/promises";
-import { LoadClient } from "@piata/testkit/load";
+import { LoadClient } from "@piata/testkit/load-generator";
 import type { Shop } from "@piata/testkit/shop";
 import { customers, offer } from "./market.ts";
 

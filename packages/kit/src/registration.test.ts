@@ -4,7 +4,7 @@ import { describe, it, type TestContext } from "node:test";
 import { type HeartbeatRequest, type Instance, Probe } from "@piata/contracts/discovery";
 import { until } from "@piata/testkit/until";
 import { invalidArgument } from "./errors.js";
-import { LoadMeter } from "./load.js";
+import { LoadMeter } from "./load-meter.js";
 import { Metrics } from "./metrics.js";
 import { Registration } from "./registration.js";
 import { openTrialLog, serve } from "./trial.js";

@@ -11,7 +11,7 @@ import {
 } from "./config.js";
 import { DiscoveryWatcher } from "./discovery.js";
 import { openHttp, type Pages } from "./http.js";
-import { LoadMeter } from "./load.js";
+import { LoadMeter } from "./load-meter.js";
 import { type Log, openLog } from "./log.js";
 import { Metrics } from "./metrics.js";
 import { Registration } from "./registration.js";

@@ -3,8 +3,8 @@ import { type EventLoopUtilization, performance } from "node:perf_hooks";
 import type { Load } from "@piata/contracts/discovery";
 import type { Metrics } from "./metrics.js";
 
-// Several readers, as several discovery instances are, get the same span measured.
-const SPAN_MS_MIN = 500;
+// Several readers, as several discovery instances are, get the same window measured.
+const WINDOW_MS_MIN = 500;
 
 /** Measures the load since the last time it did. */
 export class LoadMeter {
@@ -32,20 +32,20 @@ export class LoadMeter {
   }
 
   load(): Load {
-    const spanMs = this.#now() - this.#startMs;
-    if (spanMs < SPAN_MS_MIN) return this.#last;
+    const windowMs = this.#now() - this.#startMs;
+    if (windowMs < WINDOW_MS_MIN) return this.#last;
     const { callsAnswered, callsInProgress } = this.#metrics;
     const cpu = process.cpuUsage();
     const loop = performance.eventLoopUtilization();
     const cpuMs = (cpu.user - this.#cpu.user + cpu.system - this.#cpu.system) / 1000;
     this.#last = {
       callsInProgress,
-      callsPerSecond: ((callsAnswered - this.#answers) * 1000) / spanMs,
+      callsPerSecond: ((callsAnswered - this.#answers) * 1000) / windowMs,
       eventLoopUtilization: performance.eventLoopUtilization(loop, this.#loop).utilization,
-      cpuCores: cpuMs / spanMs,
+      cpuCores: cpuMs / windowMs,
       memoryBytes: process.memoryUsage.rss(),
     };
-    this.#startMs += spanMs;
+    this.#startMs += windowMs;
     this.#answers = callsAnswered;
     this.#cpu = cpu;
     this.#loop = loop;

@@ -42,7 +42,7 @@ export interface Outcome {
 }
 
 /** Asks without end; the returned function ends it and says how it went. */
-export function startLoad(url: string, body = BODY): () => Promise<Outcome> {
+export function startClients(url: string, body = BODY): () => Promise<Outcome> {
   const keeping = new Agent({ keepAlive: true, maxSockets: KEEPING });
   const lost: string[] = [];
   let answered = 0;
