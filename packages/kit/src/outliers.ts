@@ -6,7 +6,7 @@
  * grpc-js has a policy for it, which counts every status but OK: wrong passwords would eject a
  * healthy instance. Here only calls that no instance has answered count.
  */
-import type { AddressSource } from "./resolver.js";
+import type { AddressSource } from "./address.js";
 
 /** Failures in a row after which an instance is ejected. */
 const FAILURES = 3;

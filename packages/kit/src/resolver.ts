@@ -1,15 +1,6 @@
 /** How grpc-js is told where the instances behind a target are: by one scheme, for all targets. */
-import { isIPv6 } from "node:net";
 import { type ChannelOptions, experimental, Metadata, status } from "@grpc/grpc-js";
-
-/** Who knows where the instances behind a target are. */
-export interface AddressSource {
-  /**
-   * Calls the listener soon with every host:port, and again when they change. Returns how to end
-   * that.
-   */
-  subscribe(listener: (addresses: readonly string[]) => void): () => void;
-}
+import { type AddressSource, splitAddress } from "./address.js";
 
 /** The channel option that carries the source; grpc-js' registry of schemes is global. */
 const SOURCE_OPTION = "piata.address_source";
@@ -25,17 +16,6 @@ export function targetOf(service: string, source: AddressSource): [string, Chann
   schemeRegistered = true;
   return [`${SCHEME}:///${service}`, { [SOURCE_OPTION]: source as never }];
 }
-
-/** Host and port of "host:port" or "[::1]:port". */
-export function splitAddress(address: string): { host: string; port: number } {
-  const at = address.lastIndexOf(":");
-  const host = address.slice(0, at).replace(/^\[(.*)\]$/, "$1");
-  return { host, port: Number(address.slice(at + 1)) };
-}
-
-/** "host:port", as grpc-js names the peer of a call. */
-export const joinAddress = (host: string, port: number): string =>
-  isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
 
 class SourceResolver {
   readonly #service: string;

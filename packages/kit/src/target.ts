@@ -7,8 +7,8 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
+import { type AddressSource, joinAddress, splitAddress } from "./address.js";
 import { ConfigError } from "./config.js";
-import { type AddressSource, joinAddress, splitAddress } from "./resolver.js";
 
 /** How often names are looked up again: a new replica is called within this time. */
 const LOOKUP_MS = 2_000;

@@ -46,13 +46,6 @@ export const sameInstance = (one: Instance, other: Instance): boolean =>
   one.startedAt?.getTime() === other.startedAt?.getTime() &&
   one.probe === other.probe;
 
-/** The parts of a well-formed host:port; the host of [::1]:80 is ::1. */
-export function hostAndPort(address: string): { host: string; port: number } {
-  const at = address.lastIndexOf(":");
-  const host = address.slice(0, at).replace(/^\[|\]$/g, "");
-  return { host, port: Number(address.slice(at + 1)) };
-}
-
 function isHostPort(text: string): boolean {
   const port = Number(HOST_PORT.exec(text)?.[1]);
   return port >= 1 && port <= 65_535;

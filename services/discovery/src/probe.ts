@@ -2,9 +2,9 @@
 import { get } from "node:http";
 import { Client, credentials, type ServiceError, status } from "@grpc/grpc-js";
 import { type Instance, Probe } from "@piata/contracts/discovery";
+import { splitAddress } from "@piata/kit/address";
 import { service as healthService } from "grpc-health-check";
 import type { Outcome } from "./health.js";
-import { hostAndPort } from "./instance.js";
 
 /** How long a probe waits for its answer. */
 export const PROBE_TIMEOUT_MS = 700;
@@ -80,7 +80,7 @@ function fromStatus({ code, details }: ServiceError): Outcome {
 }
 
 function httpProbe(httpAddress: string): InstanceProbe {
-  const { host, port } = hostAndPort(httpAddress);
+  const { host, port } = splitAddress(httpAddress);
   const ask = () =>
     new Promise<Outcome>((resolve) => {
       const signal = AbortSignal.timeout(PROBE_TIMEOUT_MS);
