@@ -25,7 +25,9 @@ interface Scope {
 /** OpenTelemetry's own limit of links per span. */
 const LINKS_MAX = 128;
 const TRACE_ID = /^(?!0{32})[0-9a-f]{32}$/;
-const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})/;
+/** W3C's: ff is no version, 00 ends after the flags, and a later one may have more. */
+const TRACEPARENT =
+  /^(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-|$)/;
 
 const scopes = new AsyncLocalStorage<Scope | undefined>();
 let active: Otel | undefined;
@@ -81,16 +83,25 @@ const spanContextOf = ({ traceId, spanId }: Cause): SpanContext => ({
   isRemote: true,
 });
 
+/** What a traceparent header says; undefined when it is missing or not well-formed. */
+export function traceparentIn(
+  header: unknown,
+): { traceId: string; spanId: string; sampled: boolean } | undefined {
+  if (typeof header !== "string") return undefined;
+  const [, traceId, spanId, flags] = TRACEPARENT.exec(header) ?? [];
+  if (traceId === undefined || spanId === undefined || flags === undefined) return undefined;
+  return { traceId, spanId, sampled: (Number.parseInt(flags, 16) & 1) === 1 };
+}
+
 /** The span of a request from outside, whose traceparent says whether its trace is recorded. */
 export function startRequest(traceId: string, traceparent: unknown): Recording | undefined {
   if (!active) return undefined;
-  const [, given, spanId, flags] = TRACEPARENT.exec(String(traceparent ?? "")) ?? [];
-  if (given !== traceId || spanId === undefined) {
+  const given = traceparentIn(traceparent);
+  if (given?.traceId !== traceId) {
     if (!active.wants(traceId)) return undefined;
     return start(active, "request", { about: "request", cause: undefined, traceId });
   }
-  if ((Number.parseInt(flags as string, 16) & 1) === 0) return undefined;
-  return start(active, "request", { about: "request", cause: { traceId, spanId } });
+  return given.sampled ? start(active, "request", { about: "request", cause: given }) : undefined;
 }
 
 /** The span of one call to another service, for the items of a batch or for one context. */
@@ -154,8 +165,8 @@ export function traced<Served extends Call, Result>(
 }
 
 function causeIn(metadata: Metadata): Cause | undefined {
-  const [, traceId, spanId, flags] = TRACEPARENT.exec(String(metadata.get("traceparent")[0])) ?? [];
-  return traceId && spanId && flags === "01" ? { traceId, spanId } : undefined;
+  const given = traceparentIn(metadata.get("traceparent")[0]);
+  return given?.sampled ? given : undefined;
 }
 
 /** The span that work of this trace, done right now, is caused by; "" when none is recorded. */

@@ -3,7 +3,7 @@ import { Role } from "@piata/contracts/item";
 import { Caller, type Context, newTraceId } from "@piata/kit/context";
 import { unauthenticated } from "@piata/kit/errors";
 import type { Recording } from "@piata/kit/span";
-import { startRequest } from "@piata/kit/tracing";
+import { startRequest, traceparentIn } from "@piata/kit/tracing";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Asked } from "./operations.js";
 import type { Sessions } from "./sessions.js";
@@ -12,8 +12,6 @@ export const ACCESS_COOKIE = "access_token";
 export const REFRESH_COOKIE = "refresh_token";
 
 const BEARER = /^Bearer +([\x21-\x7e]+)$/i;
-const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/;
-const NO_TRACE = "0".repeat(32);
 
 /** The request's own context: who is asking is found out only when a resolver needs to know. */
 export class GraphqlContext {
@@ -36,8 +34,9 @@ export class GraphqlContext {
     this.request = request;
     this.reply = reply;
     this.#sessions = sessions;
-    const traceId = traceIdOf(request);
-    this.span = startRequest(traceId, request.headers.traceparent);
+    const { traceparent } = request.headers;
+    const traceId = traceparentIn(traceparent)?.traceId ?? newTraceId();
+    this.span = startRequest(traceId, traceparent);
     const caller = new Caller();
     reply.raw.once("close", () => caller.leave());
     this.anyone = {
@@ -75,9 +74,4 @@ export class GraphqlContext {
     const { userId, role } = await this.#sessions.identify(this.anyone, accessToken);
     return { ...this.anyone, userId, role };
   }
-}
-
-function traceIdOf({ headers }: FastifyRequest): string {
-  const given = TRACEPARENT.exec(String(headers.traceparent ?? ""))?.[1];
-  return given && given !== NO_TRACE ? given : newTraceId();
 }
