@@ -30,6 +30,7 @@ import {
 } from "./errors.js";
 import type { Log } from "./log.js";
 import { isHealthCheck, type Metrics } from "./metrics.js";
+import type { ProgramServer } from "./program-server.js";
 import { type Call, traced } from "./tracing.js";
 
 export interface RpcServerOptions {
@@ -44,19 +45,11 @@ export interface RpcServerOptions {
   providers: Provider[];
 }
 
-export interface RpcServer {
-  port: number;
-  /** Tells its callers to go elsewhere, and goes on answering those that come all the same. */
-  drain(): void;
-  /** Finishes the calls there are, then closes; cuts them off after `timeoutMs`. */
-  close(timeoutMs: number): Promise<void>;
-}
-
 /**
  * Starts a server and resolves when it serves. Throws when the port is taken or a handler is
  * missing.
  */
-export async function startRpcServer(options: RpcServerOptions): Promise<RpcServer> {
+export async function startRpcServer(options: RpcServerOptions): Promise<ProgramServer> {
   const { host, port, log, controllers, providers, services } = options;
   const names = ["", ...Object.keys(services)];
   const health = new HealthImplementation(

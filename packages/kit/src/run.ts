@@ -14,9 +14,10 @@ import { openHttp, type Pages } from "./http.js";
 import { LoadMeter } from "./load-meter.js";
 import { type Log, openLog } from "./log.js";
 import { Metrics } from "./metrics.js";
+import type { ProgramServer } from "./program-server.js";
 import { Registration } from "./registration.js";
 import { Channel } from "./rpc-client.js";
-import { type RpcServer, startRpcServer } from "./rpc-server.js";
+import { startRpcServer } from "./rpc-server.js";
 import { startTracing } from "./tracing.js";
 
 /** sysexits.h: the configuration is wrong, so starting again would not help. */
@@ -58,7 +59,7 @@ export interface Program<S extends Settings> {
 export async function run<S extends Settings & Common>(
   name: string,
   settings: S,
-  start: (program: Program<S>) => Promise<Serving | RpcServer>,
+  start: (program: Program<S>) => Promise<Serving | ProgramServer>,
 ): Promise<void> {
   const stops: (() => Promise<void> | void)[] = [];
   try {
@@ -98,7 +99,7 @@ interface Launch<S extends Settings> {
 
 async function launch<S extends Settings & Common>(
   { name, config, common, log, stops }: Launch<S>,
-  start: (program: Program<S>) => Promise<Serving | RpcServer>,
+  start: (program: Program<S>) => Promise<Serving | ProgramServer>,
 ): Promise<Running> {
   const metrics = new Metrics(name);
   const instanceId = randomUUID();

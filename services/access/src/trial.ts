@@ -15,8 +15,9 @@ import { openLog } from "@piata/kit/log";
 import { Metrics } from "@piata/kit/metrics";
 import { migrate } from "@piata/kit/migrate";
 import { Database, statement } from "@piata/kit/pg";
+import type { ProgramServer } from "@piata/kit/program-server";
 import { Channel, type RpcClient } from "@piata/kit/rpc-client";
-import { type RpcServer, startRpcServer } from "@piata/kit/rpc-server";
+import { startRpcServer } from "@piata/kit/rpc-server";
 import { createTestDatabase, type TestDatabase } from "@piata/testkit/database";
 import { type RunningService, startService } from "@piata/testkit/service";
 
@@ -125,7 +126,7 @@ export async function newAccount({ access, user: users }: Instance): Promise<Acc
 }
 
 /** A cart service that only erases, and remembers whom. */
-export async function startCart(port = 0): Promise<{ server: RpcServer; erased: number[] }> {
+export async function startCart(port = 0): Promise<{ server: ProgramServer; erased: number[] }> {
   const erased: number[] = [];
 
   @Controller()

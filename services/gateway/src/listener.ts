@@ -6,7 +6,7 @@
 import { type AddressInfo, type Socket, Server as TcpServer } from "node:net";
 import { ConfigError } from "@piata/kit/config";
 import type { Log } from "@piata/kit/log";
-import type { RpcServer } from "@piata/kit/rpc-server";
+import type { ProgramServer } from "@piata/kit/program-server";
 import type { FastifyInstance } from "fastify";
 
 /** Connections that may wait for a gateway, as after a restart of all; the kernel may allow fewer. */
@@ -24,7 +24,7 @@ export interface ListenerOptions {
 }
 
 /** Serves a Fastify application that is not listening by itself. */
-export class Listener implements RpcServer {
+export class Listener implements ProgramServer {
   readonly #app: FastifyInstance;
   readonly #options: ListenerOptions;
   readonly #sockets = new Set<Socket>();
