@@ -1,28 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { Breaker, RetryBudget } from "./breaker.js";
-
-describe("the retry budget", () => {
-  it("lasts for a burst of twenty, and then for one call in ten", () => {
-    const budget = new RetryBudget();
-    let retries = 0;
-    for (let calls = 0; calls < 1_000; calls += 1) {
-      budget.called();
-      if (!budget.left) continue;
-      budget.retried();
-      retries += 1;
-    }
-    assert.ok(retries >= 115 && retries <= 120, `${retries} of 1000 were repeated`);
-  });
-
-  it("fills up again, and no further than the burst", () => {
-    const budget = new RetryBudget();
-    for (let calls = 0; calls < 10_000; calls += 1) budget.called();
-    let burst = 0;
-    for (; budget.left; burst += 1) budget.retried();
-    assert.equal(burst, 20);
-  });
-});
+import { Breaker } from "./breaker.js";
 
 describe("the breaker", () => {
   it("opens after five failures in a row, and not when an answer comes between", () => {
@@ -30,10 +8,8 @@ describe("the breaker", () => {
     for (let count = 0; count < 4; count += 1) breaker.failed();
     breaker.answered();
     for (let count = 0; count < 4; count += 1) breaker.failed();
-    assert.equal(breaker.isOpen, false);
     assert.equal(breaker.admits(), true);
     breaker.failed();
-    assert.equal(breaker.isOpen, true);
     assert.equal(breaker.admits(), false);
   });
 

@@ -1,30 +1,4 @@
-/**
- * What keeps a caller from making things worse: a budget for repeating calls, and a breaker for a
- * target that does not answer at all.
- */
-
-const TOKENS_MAX = 20;
-const TOKENS_PER_CALL = 0.1;
-
-/**
- * One repeated call for ten calls, and twenty in a burst: enough for an instance that dies, too
- * little to multiply the load of a service that is overloaded.
- */
-export class RetryBudget {
-  #tokens = TOKENS_MAX;
-
-  get left(): boolean {
-    return this.#tokens >= 1;
-  }
-
-  called(): void {
-    this.#tokens = Math.min(TOKENS_MAX, this.#tokens + TOKENS_PER_CALL);
-  }
-
-  retried(): void {
-    this.#tokens -= 1;
-  }
-}
+/** A breaker: a target that does not answer at all is left alone for a moment. */
 
 /** Failures in a row, of all the instances together, after which it opens. */
 const FAILURES = 5;
@@ -45,13 +19,9 @@ export class Breaker {
     this.#now = now;
   }
 
-  get isOpen(): boolean {
-    return this.#failures >= FAILURES;
-  }
-
   /** Whether a call may be made now; while it is open, the one that may is the probe. */
   admits(): boolean {
-    if (!this.isOpen) return true;
+    if (this.#failures < FAILURES) return true;
     if (this.#now() < this.#probeAtMs) return false;
     this.#probeAtMs = this.#now() + PROBE_MS;
     return true;

@@ -16,15 +16,15 @@ import {
   status,
 } from "@grpc/grpc-js";
 import { IDEMPOTENT } from "@piata/contracts/idempotent";
-import { Breaker, RetryBudget } from "./breaker.js";
+import { Breaker } from "./breaker.js";
 import { type Context, toItemContext } from "./context.js";
 import { Failure, failureIn, fromServiceError, unreachable } from "./errors.js";
 import type { Metrics } from "./metrics.js";
 import { Outliers } from "./outliers.js";
 import { targetOf } from "./resolver.js";
+import { backoffMs, RetryBudget } from "./retry.js";
 import { type InstanceSource, type Lookup, sourceOf } from "./target.js";
 import { startCall } from "./tracing.js";
-import { backoffMs } from "./worker.js";
 
 /**
  * A call that answers once. A request that says nothing of whom it is for gets that from the
@@ -148,7 +148,7 @@ export class Channel {
     if (!this.#breaker.admits()) throw unreachable(this.#service);
     this.#budget.called();
     for (let attempt = 1; ; attempt += 1) {
-      const left = isIdempotent && this.#budget.left ? ATTEMPTS_MAX - attempt + 1 : 1;
+      const left = isIdempotent && this.#budget.mayRetry ? ATTEMPTS_MAX - attempt + 1 : 1;
       try {
         return await this.#attempt(method, request, { context, left });
       } catch (error) {

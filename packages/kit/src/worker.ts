@@ -22,19 +22,6 @@ export interface WorkerOptions<Job> {
   idleMs?: number;
 }
 
-/**
- * How long to put a job off that was put off `tries` times before: doubling, with jitter, so that
- * what failed together does not come back together.
- */
-export function backoffMs(
-  tries: number,
-  { firstMs, maxMs }: { firstMs: number; maxMs: number },
-  random: () => number = Math.random,
-): number {
-  const ceilingMs = Math.min(maxMs, firstMs * 2 ** Math.min(tries, 20));
-  return Math.round((ceilingMs * (1 + random())) / 2);
-}
-
 /** Claims due jobs and works on them until it is stopped. */
 export class Worker<Job> {
   readonly #options: Required<WorkerOptions<Job>>;

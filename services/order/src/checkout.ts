@@ -8,7 +8,7 @@ import { type Reservation, ReservationState } from "@piata/contracts/catalog";
 import { PaymentState } from "@piata/contracts/payment";
 import { type Code, Failure, isFailure } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
-import { backoffMs } from "@piata/kit/worker";
+import { backoffMs } from "@piata/kit/retry";
 import { type Move, move, type Order, settle } from "./order.js";
 import { orderLines, type Participants } from "./participants.js";
 

@@ -6,7 +6,8 @@
  * finished even when nobody asks for it again: its row is due until its verdict is recorded.
  */
 import type { Log } from "@piata/kit/log";
-import { backoffMs, Worker } from "@piata/kit/worker";
+import { backoffMs } from "@piata/kit/retry";
+import { Worker } from "@piata/kit/worker";
 import { Attempts, LATE, within } from "./attempts.js";
 import { keyOf } from "./payment.js";
 import { type Provider, timeLimited } from "./provider.js";
