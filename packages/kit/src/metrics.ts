@@ -26,14 +26,13 @@ export class Metrics {
   readonly registry = new Registry();
   readonly #queues = new Map<string, () => Queue>();
   readonly #pools = new Map<string, Pool>();
-  /** Calls and requests answered, by method and code. */
-  readonly answered = new Counter({
+  readonly #answered = new Counter({
     name: "piata_answered_total",
     help: "Calls and requests answered.",
     labelNames: ["method", "code"],
     registers: [this.registry],
   });
-  readonly seconds = new Histogram({
+  readonly #seconds = new Histogram({
     name: "piata_answer_seconds",
     help: "How long an answer took.",
     labelNames: ["method"],
@@ -59,7 +58,7 @@ export class Metrics {
     buckets: SECONDS,
     registers: [this.registry],
   });
-  readonly batchItems = new Histogram({
+  readonly #batchItems = new Histogram({
     name: "piata_batch_items",
     help: "Items per batch that the coalescer sent.",
     labelNames: ["batch"],
@@ -79,10 +78,16 @@ export class Metrics {
     this.#watchPools();
   }
 
+  /** A call or request has been answered. */
   answer(method: string, code: string, startMs: number): void {
-    this.answered.inc({ method, code });
-    this.seconds.observe({ method }, (performance.now() - startMs) / 1000);
-    if (!isHealthCheck(method)) this.callsAnswered += 1;
+    this.#answered.inc({ method, code });
+    this.#seconds.observe({ method }, (performance.now() - startMs) / 1000);
+    this.callsAnswered += 1;
+  }
+
+  /** Answers whose time measures nothing: of streams, and of requests that are refused unread. */
+  answerUntimed(method: string, code: string, count = 1): void {
+    this.#answered.inc({ method, code }, count);
   }
 
   /** Counts the requests of an HTTP server as calls in progress. */
@@ -108,7 +113,7 @@ export class Metrics {
 
   /** The name and the watching of a coalescer: `coalesce({ ...metrics.batches(name), send })`. */
   batches(name: string) {
-    const sizes = this.batchItems.labels({ batch: name });
+    const sizes = this.#batchItems.labels({ batch: name });
     return {
       name,
       observe: (items: number) => sizes.observe(items),
@@ -169,6 +174,3 @@ export class Metrics {
     );
   }
 }
-
-/** Whether a call only asks if we serve. */
-export const isHealthCheck = (method: string): boolean => method.startsWith("grpc.health.");

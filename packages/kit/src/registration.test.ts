@@ -128,7 +128,6 @@ describe("a registration", () => {
     });
     metrics.callsInProgress = 3;
     for (let calls = 0; calls < 5; calls += 1) metrics.answer("a", "OK", performance.now());
-    metrics.answer("grpc.health.v1.Health/Check", "OK", performance.now());
     const options = { load: () => meter.load() };
     const registration = new Registration([discovery.address], instance(), options);
     t.after(() => registration.withdraw());

@@ -3,33 +3,23 @@
  * Failures.
  */
 import "reflect-metadata";
-import {
-  Server,
-  ServerCredentials,
-  ServerInterceptingCall,
-  type ServerInterceptingCallInterface,
-  type ServerInterceptor,
-  type ServiceError,
-  status,
-} from "@grpc/grpc-js";
+import { Server, ServerCredentials, type ServiceError } from "@grpc/grpc-js";
 import type { RpcExceptionFilter } from "@nestjs/common";
 import { type ArgumentsHost, Catch, Module, type Provider, type Type } from "@nestjs/common";
 import { NestFactory } from "@nestjs/core";
 import { ServerGrpc } from "@nestjs/microservices";
-import type { Status } from "@piata/contracts/rpc/status";
 import { HealthImplementation } from "grpc-health-check";
 import { type Observable, Subject, takeUntil, throwError } from "rxjs";
+import { callLogger, type Loggable, traceOf } from "./call-log.js";
 import {
   deadlineExceeded,
   Failure,
-  failureIn,
-  fromStatus,
   internal,
   resourceExhausted,
   toServiceError,
 } from "./errors.js";
 import type { Log } from "./log.js";
-import { isHealthCheck, type Metrics } from "./metrics.js";
+import type { Metrics } from "./metrics.js";
 import type { ProgramServer } from "./program-server.js";
 import { type Call, traced } from "./tracing.js";
 
@@ -96,8 +86,7 @@ interface UnaryCall extends Call {
   cancelled: boolean;
 }
 type Answer = (error: Partial<ServiceError> | null, value?: unknown) => void;
-type UnaryHandler = (...call: unknown[]) => Promise<Observable<unknown>>;
-type StreamHandler = (...call: unknown[]) => Promise<Observable<unknown>>;
+type Handler = (...call: unknown[]) => Promise<Observable<unknown>>;
 
 /**
  * Nest's gRPC transport with the codecs of the generated definitions and the port it really has.
@@ -153,7 +142,7 @@ class PiataServer extends ServerGrpc {
   }
 
   // What nobody waits for any more is not begun, and what would wait long is refused at once.
-  override createUnaryServiceMethod(handler: UnaryHandler) {
+  override createUnaryServiceMethod(handler: Handler) {
     const serve = super.createUnaryServiceMethod(handler) as (
       call: UnaryCall,
       answer: Answer,
@@ -170,8 +159,8 @@ class PiataServer extends ServerGrpc {
   }
 
   // A watch has no end of its own; its caller opens it again elsewhere.
-  override createStreamServiceMethod(handler: StreamHandler) {
-    return super.createStreamServiceMethod(async (...call: Parameters<StreamHandler>) =>
+  override createStreamServiceMethod(handler: Handler) {
+    return super.createStreamServiceMethod(async (...call: Parameters<Handler>) =>
       this.transformToObservable(await handler(...call)).pipe(takeUntil(this.#draining)),
     );
   }
@@ -228,75 +217,4 @@ class FailureFilter implements RpcExceptionFilter {
     }
     return throwError(() => toServiceError(failure));
   }
-}
-
-interface Loggable {
-  context?: { traceId: string };
-  items?: { context?: { traceId: string } }[];
-  results?: { failure?: Status }[];
-}
-
-const traceOf = ({ context, items }: Loggable): string | undefined =>
-  context?.traceId ?? items?.[0]?.context?.traceId;
-
-/** One line per call: method, code, reason, duration, caller, trace. Bodies are never logged. */
-function callLogger(log: Log, metrics: Metrics): ServerInterceptor {
-  return (method, call) => {
-    const start = performance.now();
-    const rpc = method.path.slice(1);
-    let caller: string | undefined;
-    let request: Loggable = {};
-    let written = false;
-    // A stream is open all day; it is not work in progress.
-    const inProgress = method.responseStream || isHealthCheck(rpc) ? 0 : 1;
-    metrics.callsInProgress += inProgress;
-    const write = (code: string, reason?: string) => {
-      if (written) return;
-      written = true;
-      metrics.callsInProgress -= inProgress;
-      // Probes are no traffic, and how long a watch was open is no measure of anything.
-      if (isHealthCheck(rpc)) return;
-      if (method.responseStream) metrics.answered.inc({ method: rpc, code });
-      else metrics.answer(rpc, code, start);
-      const durationMs = Math.round((performance.now() - start) * 100) / 100;
-      const items = request.items?.length;
-      const traceId = traceOf(request);
-      log.info({ rpc, caller, code, reason, durationMs, items, traceId }, "call");
-    };
-    return new ServerInterceptingCall(call, {
-      start: (next) =>
-        next({
-          onReceiveMetadata: (metadata, proceed) => {
-            caller = metadata.get("x-caller")[0]?.toString();
-            proceed(metadata);
-          },
-          onReceiveMessage: (message: Loggable, proceed) => {
-            request = message;
-            proceed(message);
-          },
-          // The caller is gone, so that no status will be sent.
-          onCancel: () => write(Date.now() < deadlineOf(call) ? "CANCELLED" : "DEADLINE_EXCEEDED"),
-        }),
-      sendMessage: (message: Loggable, next) => {
-        message.results?.forEach(({ failure }, index) => {
-          if (!failure) return;
-          const { code, reason } = fromStatus(failure);
-          const traceId = request.items?.[index]?.context?.traceId;
-          log.info({ rpc, caller, code, reason, traceId }, "item failed");
-        });
-        next(message);
-      },
-      sendStatus: (sent, next) => {
-        // A Failure's message may quote its caller; its reason never does.
-        const own = sent.code === status.OK ? undefined : (sent.details ?? undefined);
-        write(status[sent.code ?? status.UNKNOWN], failureIn(sent.metadata)?.reason ?? own);
-        next(sent);
-      },
-    });
-  };
-}
-
-function deadlineOf(call: ServerInterceptingCallInterface): number {
-  const deadline = call.getDeadline();
-  return deadline instanceof Date ? deadline.getTime() : deadline;
 }

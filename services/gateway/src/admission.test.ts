@@ -66,7 +66,8 @@ describe("admission", () => {
     assert.equal((await next).status, 200);
     await until(() => lines.length > 0);
     assert.deepEqual([lines.length, JSON.parse(lines[0] ?? "").refused], [1, 3]);
-    const { values } = await metrics.answered.get();
+    const { registry } = metrics;
+    const { values = [] } = (await registry.getSingleMetric("piata_answered_total")?.get()) ?? {};
     assert.deepEqual(
       values.map(({ labels, value }) => [labels.code, value]),
       [["RESOURCE_EXHAUSTED", 3]],

@@ -84,7 +84,7 @@ export class Admission {
       this.#spell = undefined;
       const { log, metrics, requestsMax } = this.#options;
       const { refused, traceId } = spell;
-      metrics.answered.inc({ method: "graphql", code: "RESOURCE_EXHAUSTED" }, refused);
+      metrics.answerUntimed("graphql", "RESOURCE_EXHAUSTED", refused);
       log.warn({ refused, requestsMax, traceId }, "overloaded: requests were refused");
     }, SPELL_MS).unref();
     return spell;
