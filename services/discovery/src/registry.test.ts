@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
-import type { Load } from "@piata/contracts/discovery";
+import type { Load, WatchResponse } from "@piata/contracts/discovery";
 import { isFailure } from "@piata/kit/errors";
 import type { Outcome } from "./health.js";
-import { type Listing, Registry } from "./registry.js";
+import { Registry } from "./registry.js";
 import { trialInstance as instance } from "./trial-instance.js";
 
 const SWEEP_MS = 100;
@@ -138,7 +138,7 @@ test("a registry younger than a lease says that its list is not settled", () => 
 
 test("watchers hear of changes once per turn, and not of renewals or of load", async () => {
   const { registry, probe } = registryAt();
-  const heard: Listing[] = [];
+  const heard: WatchResponse[] = [];
   const unwatch = registry.watch((listing) => heard.push(listing));
   registry.heartbeat(instance("a"));
   registry.heartbeat(instance("b"));

@@ -3,12 +3,12 @@
  * keeps saying so and its probes do not say otherwise. A registry that has just started has not
  * heard from everyone yet and says that, too.
  */
-import type { Instance, Load } from "@piata/contracts/discovery";
+import type { Instance, Load, WatchResponse } from "@piata/contracts/discovery";
 import { resourceExhausted } from "@piata/kit/errors";
 import { afterProbe, type Health, listable, type Outcome, unprobed } from "./health.js";
 import { sameInstance, wellFormedInstance, wellFormedLoad } from "./instance.js";
 
-export const INSTANCES_MAX = 10_000;
+const INSTANCES_MAX = 10_000;
 const ID_LENGTH_MAX = 100;
 /** A registry that has not swept for so long was paused, and heard no heartbeat meanwhile. */
 const PAUSED_MS = 500;
@@ -20,16 +20,6 @@ export interface Entry {
   health: Health;
   heardMs: number;
   endsMs: number;
-}
-
-/**
- * Everyone who is listed. An unsettled list adds to what its reader knew and takes nothing away but
- * what is off for certain.
- */
-export interface Listing {
-  instances: Instance[];
-  settled: boolean;
-  withdrawnIds: string[];
 }
 
 export interface RegistryOptions {
@@ -49,7 +39,7 @@ export class Registry {
   readonly #entries = new Map<string, Entry>();
   /** When to forget that an instance withdrew. */
   readonly #withdrawn = new Map<string, number>();
-  readonly #watchers = new Set<(listing: Listing) => void>();
+  readonly #watchers = new Set<(listing: WatchResponse) => void>();
   #sweptMs: number;
   #telling = false;
 
@@ -138,7 +128,11 @@ export class Registry {
     return [...this.#entries.values()].map(({ instance }) => instance);
   }
 
-  listing(): Listing {
+  /**
+   * Everyone who is listed. An unsettled list adds to what its reader knew and takes nothing away
+   * but what is off for certain.
+   */
+  listing(): WatchResponse {
     const listed = new Set([...this.services().values()].flatMap(listable));
     const unlisted = [...this.#entries.values()].filter((entry) => !listed.has(entry));
     return {
@@ -157,7 +151,7 @@ export class Registry {
   }
 
   /** Calls the watcher after every change. Returns how to end that. */
-  watch(watcher: (listing: Listing) => void): () => void {
+  watch(watcher: (listing: WatchResponse) => void): () => void {
     this.#watchers.add(watcher);
     return () => this.#watchers.delete(watcher);
   }

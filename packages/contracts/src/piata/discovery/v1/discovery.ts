@@ -75,12 +75,12 @@ export interface WatchResponse {
   /**
    * False while this discovery instance is younger than a lease: an instance may be missing only
    * because its next heartbeat is still to come, so the list adds to what the watcher knew and
-   * takes nothing away but what withdrew.
+   * takes nothing away but what withdrawn_ids names.
    */
   settled: boolean;
   /**
-   * Instances that are off the list for certain: they withdrew within the last lease, or keep their
-   * lease and fail their probes.
+   * Instances that are off the list for certain, not only those that withdrew within the last lease:
+   * also the unhealthy ones, which keep their lease and fail their probes.
    */
   withdrawnIds: string[];
 }
