@@ -11,6 +11,8 @@ const STOP_TIMEOUT_MS = 12_000;
 const PAUSE_MIN_MS = 200;
 const PAUSE_MAX_MS = 10_000;
 const STABLE_AFTER_MS = 30_000;
+/** Nobody replaces a program sooner: one that ends by itself so early would be started in a loop. */
+const ROLL_AFTER_MS = 1_000;
 /** So often may a program die before it has served once; then the start has failed. */
 const FIRST_STARTS = 5;
 const LOG_TAIL_LINES = 12;
@@ -134,7 +136,7 @@ export class Program {
         this.#settle.reject(new Error(await this.#lastWords(how, logged)));
         return;
       }
-      if (how.wasAsked) {
+      if (how.wasAsked && Date.now() - start >= ROLL_AFTER_MS) {
         this.#events.said(`${this.title} was asked to stop and did; starting it again`);
         continue;
       }
@@ -150,7 +152,13 @@ export class Program {
 
   /** From start to end of one process. */
   #runOnce(): Promise<Exit> {
-    const child = this.#fork();
+    let child: ChildProcess;
+    try {
+      child = this.#fork();
+    } catch (error) {
+      // Too many open files, a full disk: not for ever.
+      return Promise.resolve({ canRetry: true, wasAsked: false, words: (error as Error).message });
+    }
     this.#child = child;
     this.#events.changed();
     let isLate = false;

@@ -193,6 +193,40 @@ describe("what a watcher sees", () => {
     await until(() => watches >= 2);
   });
 
+  it("never has back what a discovery said before it went, once another one knows better", async (t) => {
+    const [first, second] = [await serveDiscovery(t), await serveDiscovery(t)];
+    const [gone, here] = [instance("cart"), instance("cart")];
+    const watcher = new DiscoveryWatcher([first.address, second.address], "test", log);
+    t.after(() => watcher.close());
+    const ids = () => watcher.instances("cart").map(({ id }) => id);
+    first.say([gone], true);
+    second.say([gone], true);
+    await until(() => ids().includes(gone.id));
+    await first.close();
+    second.say([here], true);
+    await until(() => ids().join() === here.id);
+    const again = await serve(
+      {
+        watch: () =>
+          new Observable((watcher) =>
+            watcher.next({ instances: [], settled: false, withdrawnIds: [] }),
+          ),
+      },
+      { port: first.server.port },
+    );
+    let watched = 0;
+    const unwatch = watcher.subscribe("cart", () => {
+      watched += 1;
+      assert.deepEqual(ids(), [here.id]);
+    });
+    await until(() => watched >= 2);
+    unwatch();
+    await again.close();
+    await second.close();
+    await until(() => ids().join() === here.id);
+    assert.deepEqual(ids(), [here.id], "all are gone: what was known last");
+  });
+
   it("only grows while a discovery is young, but for what withdrew", async (t) => {
     const discovery = await serveDiscovery(t);
     const watcher = new DiscoveryWatcher([discovery.address], "test", log);

@@ -78,11 +78,12 @@ export class DiscoveryWatcher implements InstanceSource {
         for await (const listing of listings) {
           silent.refresh();
           const { instances, settled, withdrawnIds } = listing;
-          // A discovery that has just started has not heard from everyone yet.
-          const kept = settled ? [] : (this.#seen.get(channel) ?? []);
+          // One that has just started has not heard from everyone yet; others may have.
+          const kept = settled ? [] : this.#keptFor(channel);
           const told = new Set([...instances.map(({ id }) => id), ...withdrawnIds]);
           this.#seen.set(channel, [...instances, ...kept.filter(({ id }) => !told.has(id))]);
           this.#alive.add(channel);
+          if (settled) this.#forgetLost();
           retryMs = 50;
           this.#tell();
         }
@@ -94,10 +95,27 @@ export class DiscoveryWatcher implements InstanceSource {
       } finally {
         clearTimeout(silent);
       }
-      // What the others say counts alone from here on.
-      if (this.#alive.delete(channel) && this.#alive.size > 0) this.#tell();
+      this.#alive.delete(channel);
+      if (this.#alive.size > 0) {
+        // What the others say counts alone from here on, also when this one is back.
+        this.#seen.delete(channel);
+        this.#tell();
+      }
       await pause(retryMs, undefined, { signal }).catch(() => undefined);
       retryMs = Math.min(retryMs * 2, RETRY_MS_MAX);
+    }
+  }
+
+  /** What an unsettled list is added to: what was known last, unless another one knows better. */
+  #keptFor(channel: Channel): Instance[] {
+    const isAlone = this.#alive.size === 0 || (this.#alive.size === 1 && this.#alive.has(channel));
+    return isAlone ? [...this.#seen.values()].flat() : [];
+  }
+
+  /** Lists of discoveries that are gone must not come back when the last one goes, too. */
+  #forgetLost(): void {
+    for (const channel of this.#seen.keys()) {
+      if (!this.#alive.has(channel)) this.#seen.delete(channel);
     }
   }
 

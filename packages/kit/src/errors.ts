@@ -134,6 +134,10 @@ export function failureIn(metadata: Metadata | null | undefined): Failure | unde
   }
 }
 
+/** A service has not answered while its caller waited. */
+export const late = (service: string): Failure =>
+  deadlineExceeded("DEADLINE", `The ${service} service did not answer in time.`, { service });
+
 /** No instance of a service answers. */
 export const unreachable = (service: string): Failure =>
   unavailable("SERVICE_UNREACHABLE", `The ${service} service is not reachable now.`, { service });
@@ -144,9 +148,7 @@ export function fromServiceError(error: ServiceError, service: string): Failure 
   if (failure) return failure;
   switch (error.code) {
     case status.DEADLINE_EXCEEDED:
-      return deadlineExceeded("DEADLINE", `The ${service} service did not answer in time.`, {
-        service,
-      });
+      return late(service);
     case status.UNAVAILABLE:
     case status.CANCELLED:
       return unreachable(service);

@@ -1,6 +1,7 @@
 /** What every program counts, in Prometheus' terms; docs/observability.md lists them. */
 import type { Server } from "node:http";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { onceGone } from "./gone.js";
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const ITEMS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
@@ -92,9 +93,9 @@ export class Metrics {
 
   /** Counts the requests of an HTTP server as calls in progress. */
   countRequests(server: Server): void {
-    server.on("request", (_, response) => {
+    server.on("request", (request, response) => {
       this.callsInProgress += 1;
-      response.once("close", () => {
+      onceGone(request, response, () => {
         this.callsInProgress -= 1;
       });
     });

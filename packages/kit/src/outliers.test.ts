@@ -71,6 +71,20 @@ describe("outlier ejection", () => {
     assert.deepEqual(left(), ["a:1"]);
   });
 
+  it("gives back the ejected ones when the list becomes so short that too few are left", (t) => {
+    const { fail, tell, left } = trial(t, "a:1", "b:1");
+    fail("b:1");
+    assert.deepEqual(left(), ["a:1"]);
+    tell(["b:1"]);
+    assert.deepEqual(left(), ["b:1"], "it is the only one");
+  });
+
+  it("takes one that is listed twice for one", (t) => {
+    const { outliers, fail, left } = trial(t, "a:1", "a:1");
+    fail("a:1", 10);
+    assert.deepEqual([left(), outliers.size], [["a:1"], 1]);
+  });
+
   it("forgets what is not listed any more, and keeps its list when told of none", (t) => {
     const { outliers, fail, tell, left } = trial(t, "a:1", "b:1");
     fail("a:1");

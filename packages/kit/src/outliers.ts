@@ -37,11 +37,16 @@ export class Outliers implements AddressSource {
     return Math.max(1, this.#left().length);
   }
 
+  /** All that are known, ejected or not. */
+  get known(): readonly string[] {
+    return this.#known;
+  }
+
   subscribe(listener: (addresses: readonly string[]) => void): () => void {
     this.#listeners.add(listener);
     const unsubscribe = this.#source.subscribe((addresses) => {
       // A source that knows of none has lost sight of them; what it said last still counts.
-      if (addresses.length > 0) this.#known = addresses;
+      if (addresses.length > 0) this.#known = [...new Set(addresses)];
       for (const address of this.#records.keys()) {
         if (!this.#known.includes(address)) this.#forget(address);
       }
@@ -79,10 +84,16 @@ export class Outliers implements AddressSource {
   }
 
   #mayEject(): boolean {
-    return (this.#known.length - this.#left().length + 1) * 2 <= this.#known.length;
+    return (this.#known.length - this.#notEjected().length + 1) * 2 <= this.#known.length;
   }
 
-  #left(): string[] {
+  // The list may have become shorter since an ejection, so that too few would be left by now.
+  #left(): readonly string[] {
+    const left = this.#notEjected();
+    return left.length * 2 >= this.#known.length ? left : this.#known;
+  }
+
+  #notEjected(): string[] {
     return this.#known.filter((address) => !this.#records.get(address)?.back);
   }
 

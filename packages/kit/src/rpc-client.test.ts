@@ -125,7 +125,7 @@ describe("a call", () => {
     const moody = await instance(t, (call, reply) => (hangs ? undefined : answer(call, reply)));
     const { read, instances } = channelTo(t, well, moody);
     await until(async () => {
-      await read(ownContext(300));
+      await read(ownContext(800));
       return moody.count.calls >= 3;
     });
     assert.equal(instances(), 1);
@@ -203,6 +203,39 @@ describe("a call", () => {
     const { write } = channelTo(t, near);
     await write(ownContext(5_000));
     assert.ok((left[0] ?? 0) > 3_000 && (left[0] ?? 0) <= 5_050, `${left[0]} ms were left`);
+  });
+
+  it("that comes too late is not sent, and says nothing against the service", async (t) => {
+    const well = await instance(t, answer);
+    const { write } = channelTo(t, well);
+    for (let calls = 0; calls < 10; calls += 1) {
+      await assert.rejects(write(ownContext(-1)), { code: "DEADLINE_EXCEEDED" });
+    }
+    await write();
+    assert.equal(well.count.calls, 1);
+  });
+
+  it("begun after one of two instances has died with many calls is not refused", async (t) => {
+    const held: (() => void)[] = [];
+    const slow: Method = (call, reply) => void held.push(() => answer(call, reply));
+    const [well, ill] = [await instance(t, slow), await instance(t, slow)];
+    const { write, instances } = channelTo(t, well, ill);
+    const outcome = () =>
+      write().then(
+        () => "answered",
+        () => "lost",
+      );
+    const calls = [outcome()];
+    await until(() => held.length === 1 && instances() === 2);
+    for (let more = 0; more < 20; more += 1) calls.push(outcome());
+    await until(() => held.length === 21);
+    ill.kill();
+    await until(() => instances() === 1);
+    const later = Array.from({ length: 10 }, () => write());
+    await until(() => held.length === 31);
+    for (const release of held) release();
+    await Promise.all(later);
+    assert.deepEqual(new Set(await Promise.all(calls)), new Set(["answered", "lost"]));
   });
 
   it("of which no instance was ever known fails soon instead of waiting", async (t) => {

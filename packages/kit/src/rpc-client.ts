@@ -18,7 +18,7 @@ import {
 import { IDEMPOTENT } from "@piata/contracts/idempotent";
 import { Breaker } from "./breaker.js";
 import { type Context, toItemContext } from "./context.js";
-import { Failure, failureIn, fromServiceError, unreachable } from "./errors.js";
+import { Failure, failureIn, fromServiceError, late, unreachable } from "./errors.js";
 import type { Metrics } from "./metrics.js";
 import { Outliers } from "./outliers.js";
 import { targetOf } from "./resolver.js";
@@ -78,6 +78,8 @@ export interface ChannelTo {
 
 /** How often an idempotent call is made at most; they share the time that there is. */
 const ATTEMPTS_MAX = 3;
+/** An instance that did not answer within less may be well. */
+const FAIR_MS = 250;
 const RETRY = { firstMs: 20, maxMs: 200 };
 
 const CHANNEL_OPTIONS: ChannelOptions = {
@@ -98,6 +100,7 @@ export class Channel {
   // A stream has no deadline; it waits for its far side to be there.
   readonly #streamMetadata = new Metadata({ waitForReady: true });
   readonly #outliers: Outliers;
+  readonly #target: string;
   readonly #budget = new RetryBudget();
   readonly #breaker = new Breaker();
 
@@ -108,6 +111,7 @@ export class Channel {
     for (const metadata of [this.#metadata, this.#streamMetadata]) metadata.set("x-caller", caller);
     this.#outliers = new Outliers(sourceOf(target, discovery, lookup));
     const [address, options] = targetOf(service, this.#outliers);
+    this.#target = address;
     const credential = credentials.createInsecure();
     this.#client = new Client(address, credential, { ...CHANNEL_OPTIONS, ...options });
   }
@@ -148,6 +152,8 @@ export class Channel {
     if (!this.#breaker.admits()) throw unreachable(this.#service);
     this.#budget.called();
     for (let attempt = 1; ; attempt += 1) {
+      // Not sent, so that it says nothing about the service.
+      if (Date.now() >= context.deadlineMs) throw late(this.#service);
       const left = isIdempotent && this.#budget.mayRetry ? ATTEMPTS_MAX - attempt + 1 : 1;
       try {
         return await this.#attempt(method, request, { context, left });
@@ -172,6 +178,7 @@ export class Channel {
     const nowMs = Date.now();
     // A slow instance is not asked again when there is no other: it would have to begin anew.
     const shares = Math.min(left, this.#outliers.size);
+    const patienceMs = (deadlineMs - nowMs) / shares;
     const span = startCall(path, this.#service, context);
     return new Promise((resolve, reject) => {
       const call = this.#client.makeUnaryRequest(
@@ -180,13 +187,14 @@ export class Channel {
         responseDeserialize,
         { context: toItemContext(context, nowMs), ...(request as object) },
         span ? span.inject(this.#metadata) : this.#metadata,
-        { deadline: nowMs + (deadlineMs - nowMs) / shares },
+        { deadline: nowMs + patienceMs },
         (error, response) => {
           stay?.();
           span?.end(error ? (status[error.code] ?? "UNKNOWN") : "OK");
           if (error && isUnanswered(error)) {
-            // A call that its own caller has ended says nothing about the instance.
-            if (!caller?.isGone) this.#failed(call.getPeer());
+            // One that its own caller has ended, or had no time for, says nothing about it.
+            const isFair = error.code !== status.DEADLINE_EXCEEDED || patienceMs >= FAIR_MS;
+            if (isFair && !caller?.isGone) this.#failed(call.getPeer());
             reject(new Unanswered(error));
             return;
           }
@@ -205,7 +213,9 @@ export class Channel {
   }
 
   #failed(peer: string): void {
-    this.#breaker.failed();
+    // Without a connection the peer is the target itself.
+    const instance = peer === this.#target ? undefined : peer;
+    this.#breaker.failed(instance, this.#outliers.known);
     this.#outliers.failed(peer);
   }
 

@@ -120,6 +120,9 @@ class PiataServer extends ServerGrpc {
     const server = new Server({
       interceptors: [callLogger(log, metrics)],
       "grpc.max_receive_message_length": 16 * 1024 * 1024,
+      // A watcher that hangs reads nothing, and what it is told would pile up here.
+      "grpc.keepalive_time_ms": 10_000,
+      "grpc.keepalive_timeout_ms": 5_000,
     });
     this.port = await new Promise<number>((resolve, reject) => {
       server.bindAsync(`${host}:${port}`, ServerCredentials.createInsecure(), (error, bound) =>

@@ -71,11 +71,13 @@ const named = (host: string, port: number, find: Lookup): AddressSource => ({
     return () => stop.abort();
 
     async function follow(signal: AbortSignal): Promise<void> {
+      let isKnown = false;
       while (!signal.aborted) {
         // While a name cannot be looked up, what was found last still counts.
         const found = await find(host).catch(() => []);
         if (!signal.aborted) listener(found.map((address) => joinAddress(address, port)));
-        const pauseMs = found.length > 0 ? LOOKUP_MS : LOOKUP_RETRY_MS;
+        isKnown ||= found.length > 0;
+        const pauseMs = isKnown ? LOOKUP_MS : LOOKUP_RETRY_MS;
         await pause(pauseMs, undefined, { signal, ref: false }).catch(() => undefined);
       }
     }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { Agent, createServer, request as httpRequest, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect } from "node:net";
 import { describe, it, type TestContext } from "node:test";
 import { resourceExhausted } from "@piata/kit/errors";
 import { openLog } from "@piata/kit/log";
@@ -39,7 +39,7 @@ async function guarded(t: TestContext, requestsMax: number) {
         sent.end(method === "POST" ? "x".repeat(100_000) : undefined);
       },
     );
-  return { ask, taken, lines, metrics };
+  return { ask, taken, lines, metrics, port };
 }
 
 describe("admission", () => {
@@ -92,6 +92,36 @@ describe("admission", () => {
       ]);
       return status === 200;
     });
+  });
+
+  it("gives back the places of requests that waited behind others of a connection that broke", async (t) => {
+    const { ask, taken, port } = await guarded(t, 20);
+    const socket = connect(port, "127.0.0.1").on("error", () => undefined);
+    const one = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    socket.write(`${one.repeat(20)}CONNECT x:1 HTTP/1.1\r\nhost: x\r\n\r\n`);
+    await until(() => taken.length === 20 && socket.destroyed);
+    const answers = Array.from({ length: 20 }, () => ask());
+    await until(() => taken.length === 40);
+    for (const response of taken.slice(20)) response.end();
+    for (const { status } of await Promise.all(answers)) assert.equal(status, 200);
+  });
+
+  it("gives the places of those whose bodies do not come to others", async (t) => {
+    const { ask, taken, port } = await guarded(t, 5);
+    const slow = Array.from({ length: 10 }, () => {
+      const socket = connect(port, "127.0.0.1").on("error", () => undefined);
+      socket.write("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nx");
+      return socket;
+    });
+    t.after(() => {
+      for (const socket of slow) socket.destroy();
+    });
+    await until(() => taken.length === 10);
+    const answers = Array.from({ length: 5 }, () => ask());
+    await until(() => taken.length === 15);
+    assert.equal((await ask()).status, 503, "who is served holds a place all the same");
+    for (const response of taken) response.end();
+    for (const { status } of await Promise.all(answers)) assert.equal(status, 200);
   });
 
   it("refuses a HEAD without a body", async (t) => {

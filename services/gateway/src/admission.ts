@@ -6,6 +6,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { newTraceId } from "@piata/kit/context";
 import { type Failure, resourceExhausted } from "@piata/kit/errors";
+import { onceGone } from "@piata/kit/gone";
 import type { Log } from "@piata/kit/log";
 import type { Metrics } from "@piata/kit/metrics";
 import { errorAnswer } from "./errors.js";
@@ -20,6 +21,12 @@ export const RETRY_AFTER = "1";
 /** Refusals of so long a time have one trace id, one line in the log and one text. */
 const SPELL_MS = 1_000;
 
+/**
+ * Requests whose bodies are slow to come hold no place, up to so many times the places that there
+ * are: who sends a byte now and then does not keep others out.
+ */
+const SLOW_TIMES_MAX = 4;
+
 export interface AdmissionOptions {
   /** Requests at once; one more is refused. */
   requestsMax: number;
@@ -27,12 +34,20 @@ export interface AdmissionOptions {
   metrics: Metrics;
 }
 
+/** A request that was taken, and where it counts until it is over. */
+interface Taken {
+  request: IncomingMessage;
+  begin(): void;
+  counts: "taken" | "slow" | "gone";
+}
+
 /** What was taken and is not answered yet. */
 export class Admission {
   readonly #options: AdmissionOptions;
-  readonly #waiting: (() => void)[] = [];
-  #taken = 0;
-  #begun = 0;
+  readonly #waiting: Taken[] = [];
+  /** Those that were begun in this turn of the event loop. */
+  #begun: Taken[] = [];
+  readonly #counts = { taken: 0, slow: 0, gone: 0 };
   #scheduled = false;
   #spell: Spell | undefined;
 
@@ -43,20 +58,21 @@ export class Admission {
   /** A listener that gives `listener` what is admitted, and refuses the rest with HTTP 503. */
   guard(listener: RequestListener): RequestListener {
     return (request, response) => {
-      if (this.#taken >= this.#options.requestsMax) return this.#refuse(request, response);
-      this.#taken += 1;
-      response.once("close", () => {
-        this.#taken -= 1;
-      });
-      this.#waiting.push(() => listener(request, response));
-      if (this.#begun < PER_TURN) this.#begin();
+      if (this.#counts.taken >= this.#options.requestsMax) return this.#refuse(request, response);
+      const one: Taken = { request, begin: () => listener(request, response), counts: "taken" };
+      this.#counts.taken += 1;
+      onceGone(request, response, () => this.#count(one, "gone"));
+      this.#waiting.push(one);
+      if (this.#begun.length < PER_TURN) this.#beginNext();
       else this.#schedule();
     };
   }
 
-  #begin(): void {
-    this.#begun += 1;
-    this.#waiting.shift()?.();
+  #beginNext(): void {
+    const next = this.#waiting.shift();
+    if (!next) return;
+    this.#begun.push(next);
+    next.begin();
     this.#schedule();
   }
 
@@ -65,9 +81,29 @@ export class Admission {
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
-      this.#begun = 0;
-      for (let left = Math.min(PER_TURN, this.#waiting.length); left > 0; left -= 1) this.#begin();
+      const begun = this.#begun;
+      this.#begun = [];
+      for (const one of begun) if (!one.request.complete) this.#await(one);
+      for (let left = Math.min(PER_TURN, this.#waiting.length); left > 0; left -= 1) {
+        this.#beginNext();
+      }
     });
+  }
+
+  // Most bodies come with their headers; this one did not.
+  #await(one: Taken): void {
+    const slowMax = SLOW_TIMES_MAX * this.#options.requestsMax;
+    if (one.counts !== "taken" || this.#counts.slow >= slowMax) return;
+    this.#count(one, "slow");
+    one.request.once("end", () => {
+      if (one.counts === "slow") this.#count(one, "taken");
+    });
+  }
+
+  #count(one: Taken, as: Taken["counts"]): void {
+    this.#counts[one.counts] -= 1;
+    this.#counts[as] += 1;
+    one.counts = as;
   }
 
   #refuse({ method }: IncomingMessage, response: ServerResponse): void {

@@ -2,6 +2,7 @@
 import { Role } from "@piata/contracts/item";
 import { Caller, type Context, newTraceId } from "@piata/kit/context";
 import { unauthenticated } from "@piata/kit/errors";
+import { onceGone } from "@piata/kit/gone";
 import type { Recording } from "@piata/kit/span";
 import { startRequest, traceparentIn } from "@piata/kit/tracing";
 import type { FastifyReply, FastifyRequest } from "fastify";
@@ -38,7 +39,7 @@ export class GraphqlContext {
     const traceId = traceparentIn(traceparent)?.traceId ?? newTraceId();
     this.span = startRequest(traceId, traceparent);
     const caller = new Caller();
-    reply.raw.once("close", () => caller.leave());
+    onceGone(request.raw, reply.raw, () => caller.leave());
     this.anyone = {
       traceId,
       spanId: this.span?.spanId ?? "",

@@ -27,7 +27,11 @@ import type { Sessions } from "./sessions.js";
 /** Documents that are kept parsed and compiled, for each of right and wrong. */
 const DOCUMENTS_MAX = 100;
 /** How long a client may take to send its request. */
-const REQUEST_MS = 30_000;
+const REQUEST_MS = 10_000;
+/** How often Node looks for those who take longer. */
+const REQUEST_CHECK_MS = 1_000;
+/** How long a connection may stand still while it is sent an answer, or sends nothing at all. */
+const STANDSTILL_MS = 15_000;
 /** How long an idle connection is kept: longer than usual proxies keep theirs. */
 const KEEP_ALIVE_MS = 72_000;
 
@@ -65,9 +69,14 @@ export async function createServer(given: GatewayOptions): Promise<FastifyInstan
     forceCloseConnections: "idle",
     serverFactory: (listener) =>
       createHttpServer(
-        { requestTimeout: REQUEST_MS, keepAliveTimeout: KEEP_ALIVE_MS },
+        {
+          requestTimeout: REQUEST_MS,
+          headersTimeout: REQUEST_MS,
+          connectionsCheckingInterval: REQUEST_CHECK_MS,
+          keepAliveTimeout: KEEP_ALIVE_MS,
+        },
         admission.guard(listener),
-      ),
+      ).setTimeout(STANDSTILL_MS),
   });
   metrics.countRequests(app.server);
   app.removeContentTypeParser("text/plain");
