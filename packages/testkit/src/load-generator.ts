@@ -66,13 +66,13 @@ class Connection {
   }
 }
 
-export interface LoadClientOptions {
+interface LoadClientOptions {
   /** Connections at most; what finds none free fails with NoConnection. */
   connectionsMax?: number;
 }
 
 /** All connections are in use: it is not the server that refused. */
-export class NoConnection extends Error {}
+class NoConnection extends Error {}
 
 /** A client that keeps as many connections as it needs at once. */
 export class LoadClient {
