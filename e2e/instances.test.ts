@@ -1,14 +1,11 @@
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { join } from "node:path";
 import { after, before, describe, it, type TestContext } from "node:test";
-import { promisify } from "node:util";
-import { type Shop, startShop } from "@piata/testkit/shop";
+import { metricsOf, sumOf } from "@piata/testkit/metrics";
+import { type Shop, type ShopProcess, startShop } from "@piata/testkit/shop";
 import { until } from "@piata/testkit/until";
 import { assertBooksAgree } from "./market.ts";
 import { type Outcome, type Shoppers, startShoppers } from "./shoppers.ts";
 
-const root = join(import.meta.dirname, "..");
 const isLong = process.env.PIATA_TEST_LONG === "1";
 const ROUNDS = isLong ? 10 : 1;
 const PEOPLE = 8;
@@ -47,8 +44,7 @@ describe("a shop with two instances of everything", () => {
     const people = await shoppers(t);
     const before = await shop.processes();
     for (let round = 0; round < ROUNDS; round += 1) {
-      const args = ["scripts/roll.ts", "--data", shop.dataDir];
-      await promisify(execFile)(process.execPath, args, { cwd: root });
+      await shop.roll();
     }
     const outcome = await people.end();
     report(t, outcome);
@@ -104,8 +100,8 @@ describe("a shop with two instances of everything", () => {
     } finally {
       process.kill(hung.pid, "SIGCONT");
     }
-    const calls = await answered(hung.httpAddress);
-    await until(async () => (await answered(hung.httpAddress)) > calls + 20, {
+    const calls = await answered(hung);
+    await until(async () => (await answered(hung)) > calls + 20, {
       timeoutMs: 15_000,
       what: "calls to the catalog that goes on",
     });
@@ -117,8 +113,7 @@ describe("a shop with two instances of everything", () => {
 });
 
 /** Calls that a catalog has answered, health checks aside. */
-async function answered(httpAddress: string | undefined): Promise<number> {
-  const text = await (await fetch(`http://${httpAddress}/metrics`)).text();
-  const counts = text.matchAll(/^piata_answered_total\{.*method="piata\..*\} (\d+)$/gm);
-  return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
-}
+const answered = async (catalog: ShopProcess): Promise<number> =>
+  sumOf(await metricsOf(catalog), "piata_answered_total", ({ method }) =>
+    Boolean(method?.startsWith("piata.")),
+  );

@@ -6,6 +6,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
+import { metricsOf, sumOf } from "@piata/testkit/metrics";
 import { isAlive, type Shop, type ShopProcess, startShop } from "@piata/testkit/shop";
 import { until } from "@piata/testkit/until";
 import pg from "pg";
@@ -81,8 +82,7 @@ describe("a shop of several instances", () => {
     const before = await shop.processes();
     const end = startClients(shop.url);
     t.after(end);
-    const args = ["scripts/roll.ts", "--data", shop.dataDir, "gateway", "payment"];
-    const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root });
+    const said = await shop.roll("gateway", "payment");
     const { answered, lost } = await end();
     assert.deepEqual(lost, []);
     assert.ok(answered > 100, `${answered} requests`);
@@ -90,8 +90,8 @@ describe("a shop of several instances", () => {
     for (const title of ["gateway", "gateway (2)"]) {
       assert.ok(shop.output().includes(`${title} was asked to stop and did`), title);
     }
-    assert.match(stdout, /payment has one instance: calls to it wait or fail until it is back/);
-    assert.doesNotMatch(stdout, /gateway has one instance/);
+    assert.match(said, /payment has one instance: calls to it wait or fail until it is back/);
+    assert.doesNotMatch(said, /gateway has one instance/);
     const rolled = ({ name }: ShopProcess) => name === "gateway" || name === "payment";
     const pids = (rows: readonly ShopProcess[]) => rows.map(({ pid }) => pid);
     const now = await shop.processes();
@@ -103,10 +103,8 @@ describe("a shop of several instances", () => {
   });
 });
 
-async function answeredBy({ httpAddress }: ShopProcess): Promise<number> {
-  const text = await (await fetch(`http://${httpAddress}/metrics`)).text();
-  return Number(/^piata_answered_total\{.*method="graphql".*\} (\d+)/m.exec(text)?.[1] ?? 0);
-}
+const answeredBy = async (gateway: ShopProcess): Promise<number> =>
+  sumOf(await metricsOf(gateway), "piata_answered_total", ({ method }) => method === "graphql");
 
 describe("npm run roll", () => {
   it("says what is wrong to who gets it wrong", async () => {

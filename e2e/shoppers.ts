@@ -9,7 +9,7 @@ const PAUSE_MS = 40;
 const UNITS = 1_000_000;
 
 /** Something that was asked for and not answered as it should. */
-export interface Loss {
+interface Loss {
   readonly what: string;
   /** When the answer came, on performance.now()'s clock. */
   readonly atMs: number;

@@ -74,7 +74,7 @@ test("a query is one trace from the gateway over gRPC to the name of its SQL", a
   ]);
 });
 
-test("an order is one trace, its payment and its delivery included", async () => {
+test("an order is one trace, its charge and its sale included", async () => {
   const client = await customer(shop);
   await addToCart(client, await offer(client, 5), 2);
   const { traceId, body } = await ask("mutation { initOrder { orderId } }", client);

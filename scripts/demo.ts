@@ -143,7 +143,7 @@ function sender(url: string, token?: string): Send {
 }
 
 /** The name in the letters that a file name and a URL can have. */
-export function slug(name: string): string {
+function slug(name: string): string {
   return name
     .normalize("NFD")
     .replace(/\p{Mark}/gu, "")

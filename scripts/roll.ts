@@ -41,10 +41,10 @@ async function main(): Promise<void> {
     if (rows.length === 0) throw new Error(`${name} is not running now; try again.`);
     if (rows.length === 1) console.log(gap(name));
     for (const row of rows) {
-      const start = Date.now();
+      const startMs = Date.now();
       const { pid } = await shop.restart(row);
-      const took = ((Date.now() - start) / 1000).toFixed(1);
-      console.log(`${name} (${row.instance}) serves again after ${took} s, as process ${pid}`);
+      const tookS = ((Date.now() - startMs) / 1000).toFixed(1);
+      console.log(`${name} (${row.instance}) serves again after ${tookS} s, as process ${pid}`);
     }
   }
 }
@@ -95,11 +95,11 @@ class RunningShop {
       throw new Error(`Process ${pid} is not ${name}; look whether the launcher is running.`);
     }
     const deadline = AbortSignal.timeout(BACK_TIMEOUT_MS);
-    const askedAt = Date.now();
+    const askedAtMs = Date.now();
     process.kill(pid, "SIGTERM");
     try {
       const row = await this.#next({ name, instance, pid }, deadline);
-      if (name !== "discovery") await this.#untilListed(row, askedAt, deadline);
+      if (name !== "discovery") await this.#untilListed(row, askedAtMs, deadline);
       await pause(CONNECT_MS);
       return row;
     } catch (error) {
@@ -123,14 +123,14 @@ class RunningShop {
   }
 
   /** Resolves when discovery knows the new process; one is enough, as all lists are merged. */
-  async #untilListed(row: RunningProcess, askedAt: number, deadline: AbortSignal): Promise<void> {
+  async #untilListed(row: RunningProcess, askedAtMs: number, deadline: AbortSignal): Promise<void> {
     const target = (await this.processes()).find(({ name }) => name === "discovery")?.address;
     if (target === undefined) return;
     const channel = new Channel({ service: "discovery", target, caller: "roll-command" });
     try {
       const rpc = channel.client(DiscoveryServiceService);
       const isNew = ({ httpAddress, startedAt }: Instance) =>
-        httpAddress === row.httpAddress && Number(startedAt) >= askedAt;
+        httpAddress === row.httpAddress && Number(startedAt) >= askedAtMs;
       for (;;) {
         const listings = rpc.watch({}, deadline);
         for await (const { instances } of listings) if (instances.some(isNew)) return;

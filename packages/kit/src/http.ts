@@ -11,13 +11,13 @@ export interface Page {
 /** By path: "/" and the like. */
 export type Pages = Record<string, () => Page>;
 
-export interface HttpServer {
+interface HttpServer {
   port: number;
   drain(): void;
   close(): Promise<void>;
 }
 
-export interface HttpOptions {
+interface HttpOptions {
   host: string;
   port: number;
   metrics: Metrics;

@@ -13,7 +13,8 @@ const FAILURES = 3;
 const EJECT_MS = 1_000;
 const EJECT_MS_MAX = 30_000;
 
-interface Record {
+/** How an instance has done of late. */
+interface Standing {
   failures: number;
   /** How often it was ejected since it last answered. */
   ejections: number;
@@ -24,7 +25,7 @@ interface Record {
 /** The addresses of a source, without those that keep failing; at least half of them stay. */
 export class Outliers implements AddressSource {
   readonly #source: AddressSource;
-  readonly #records = new Map<string, Record>();
+  readonly #records = new Map<string, Standing>();
   readonly #listeners = new Set<(addresses: readonly string[]) => void>();
   #known: readonly string[] = [];
 

@@ -47,6 +47,45 @@ export async function createTestDatabase(options: TestDatabaseOptions): Promise<
   };
 }
 
+/** A pool of connections, of whatever kind a service has. */
+interface Pool {
+  close(): Promise<void>;
+}
+
+export interface ServiceDatabaseOptions<Db extends Pool> extends TestDatabaseOptions {
+  /** Opens a pool of connections to it. */
+  readonly open: (url: string) => Db;
+}
+
+export interface ServiceDatabase<Db extends Pool> extends TestDatabase {
+  readonly db: Db;
+  /** Another pool, as another instance of the service would have. */
+  connect(): Db;
+}
+
+/** A database of the test's own with a service's pools on it, which are closed before it goes. */
+export async function openServiceDatabase<Db extends Pool>({
+  open,
+  ...options
+}: ServiceDatabaseOptions<Db>): Promise<ServiceDatabase<Db>> {
+  const { url, drop } = await createTestDatabase(options);
+  const pools: Db[] = [];
+  const connect = () => {
+    const pool = open(url);
+    pools.push(pool);
+    return pool;
+  };
+  return {
+    url,
+    db: connect(),
+    connect,
+    async drop() {
+      for (const pool of pools) await pool.close();
+      await drop();
+    },
+  };
+}
+
 async function ensureTemplate(
   client: pg.Client,
   { serverUrl, template, migrations, prepare }: TestDatabaseOptions & { serverUrl: string },

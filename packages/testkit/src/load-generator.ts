@@ -23,7 +23,7 @@ class Connection {
 
   constructor(host: string, port: number) {
     this.#socket = connect({ host, port, noDelay: true });
-    this.#socket.on("data", (chunk) => this.#take(chunk as Buffer));
+    this.#socket.on("data", (chunk) => this.#receive(chunk as Buffer));
     this.#socket.on("error", (error) => this.#end(error));
     this.#socket.on("close", () => this.#end(new Error("the connection was closed")));
   }
@@ -39,7 +39,7 @@ class Connection {
     this.#socket.destroy();
   }
 
-  #take(chunk: Buffer): void {
+  #receive(chunk: Buffer): void {
     const received = this.#received.length > 0 ? Buffer.concat([this.#received, chunk]) : chunk;
     this.#received = received;
     const end = received.indexOf(HEAD_END);
@@ -66,13 +66,13 @@ class Connection {
   }
 }
 
-export interface LoadClientOptions {
+interface LoadClientOptions {
   /** Connections at most; what finds none free fails with NoConnection. */
   connectionsMax?: number;
 }
 
 /** All connections are in use: it is not the server that refused. */
-export class NoConnection extends Error {}
+class NoConnection extends Error {}
 
 /** A client that keeps as many connections as it needs at once. */
 export class LoadClient {
@@ -86,7 +86,7 @@ export class LoadClient {
     this.#connectionsMax = connectionsMax;
   }
 
-  /** POSTs JSON. Throws when the connection breaks. */
+  /** POSTs JSON. Throws when the connection breaks, and NoConnection when none is free. */
   post(body: string, token?: string): Promise<HttpAnswer> {
     return this.send(this.request(body, token));
   }
@@ -101,8 +101,9 @@ export class LoadClient {
     );
   }
 
+  /** Sends what `request` made. Throws as `post` does. */
   async send(request: Buffer): Promise<HttpAnswer> {
-    const connection = this.#take();
+    const connection = this.#free();
     try {
       return await connection.ask(request);
     } finally {
@@ -115,7 +116,7 @@ export class LoadClient {
     for (const connection of this.#all) connection.close();
   }
 
-  #take(): Connection {
+  #free(): Connection {
     for (let idle = this.#idle.pop(); idle; idle = this.#idle.pop()) {
       if (idle.isOpen) return idle;
       this.#all.delete(idle);

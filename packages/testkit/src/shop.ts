@@ -1,13 +1,16 @@
 // A whole shop for end-to-end tests: the real launcher, real processes, a data folder of its own.
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { Client } from "./client.js";
 import { until } from "./until.js";
 
-const LAUNCHER = join(import.meta.dirname, "../../../scripts/start.ts");
+const SCRIPTS = join(import.meta.dirname, "../../../scripts");
+const LAUNCHER = join(SCRIPTS, "start.ts");
+const ROLL = join(SCRIPTS, "roll.ts");
 const START_TIMEOUT_MS = 90_000;
 const STOP_TIMEOUT_MS = 60_000;
 /** The databases that are not named after their service. */
@@ -43,6 +46,8 @@ export interface Shop {
   kill(name: string, instance?: number, signal?: NodeJS.Signals): Promise<void>;
   /** Waits until another process has taken the place of this one and serves, and returns it. */
   successor(of: ShopProcess): Promise<ShopProcess>;
+  /** Replaces the instances of these programs, or of all, by npm run roll; resolves to its words. */
+  roll(...programs: string[]): Promise<string>;
   /** Until each program that should run does, and serves. */
   waitReady(): Promise<void>;
   /** With the role of the service. */
@@ -156,6 +161,10 @@ function shopOf({ url, dataDir, launcher, output, removeFolder }: Started): Shop
         },
         { timeoutMs: START_TIMEOUT_MS, what: `${name} (${instance}) to be back` },
       ),
+    async roll(...programs) {
+      const args = [ROLL, "--data", dataDir, ...programs];
+      return (await promisify(execFile)(process.execPath, args)).stdout;
+    },
     async waitReady() {
       const count = await expected;
       await until(async () => (await allServe(await processes())) === count, {

@@ -11,7 +11,7 @@ import { ownContext } from "@piata/kit/context";
 import { migrate } from "@piata/kit/migrate";
 import { Database, statement } from "@piata/kit/pg";
 import { Channel } from "@piata/kit/rpc-client";
-import { createTestDatabase } from "@piata/testkit/database";
+import { openServiceDatabase } from "@piata/testkit/database";
 import { startService } from "@piata/testkit/service";
 
 const MIGRATIONS = new URL("../migrations/", import.meta.url);
@@ -39,30 +39,18 @@ const AGE_WRITES = statement(
 export type CatalogDatabase = Awaited<ReturnType<typeof openDatabase>>;
 
 export async function openDatabase() {
-  const database = await createTestDatabase({
+  const database = await openServiceDatabase({
     template: "catalog",
     migrations: MIGRATIONS,
     prepare: (url) => migrate(new Secret(url), MIGRATIONS),
+    open: (url) => new Database(new Secret(url), { program: "catalog-test" }),
   });
-  const pools: Database[] = [];
-  const connect = () => {
-    const pool = new Database(new Secret(database.url), { program: "catalog-test" });
-    pools.push(pool);
-    return pool;
-  };
-  const db = connect();
+  const { db } = database;
   return {
-    url: database.url,
-    db,
-    /** As another instance of the service would. */
-    connect,
+    ...database,
     units: async (productId: number) => (await db.rows<Units>(UNITS, [productId]))[0] as Units,
     /** Has what a user wrote be a day old. */
     ageWrites: (userId: number) => db.rows(AGE_WRITES, [userId]),
-    async drop() {
-      for (const pool of pools) await pool.close();
-      await database.drop();
-    },
   };
 }
 

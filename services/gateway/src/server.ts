@@ -123,12 +123,12 @@ async function answer(
   const { log } = options;
   const { reply } = context;
   const { traceId } = context.anyone;
-  const start = performance.now();
-  let operation = "";
+  const startMs = performance.now();
+  let operationName = "";
   let executed: ExecutionResult;
   try {
     const asked = graphqlRequest(context.request);
-    operation = asked.operationName ?? "";
+    operationName = asked.operationName ?? "";
     executed = await app.graphql(
       sourceOf(asked),
       context as never,
@@ -145,7 +145,7 @@ async function answer(
   const codes = new Map(
     errors.map(({ path }, at) => [path?.[0], (failures[at] as Failure).code] as const).reverse(),
   );
-  options.operations.answer(context, codes, start);
+  options.operations.answer(context, codes, startMs);
   // An earlier field of a mutation may have been done: nobody is asked to repeat all of it then.
   const mayRepeat =
     context.asked.length <= 1 || !context.asked[0]?.operation.startsWith("Mutation.");
@@ -153,7 +153,7 @@ async function answer(
     reply.header("retry-after", RETRY_AFTER);
     if (data == null) reply.code(503);
   }
-  record(options, context, { failure: failures[0], operation, start });
+  record(options, context, { failure: failures[0], operationName, startMs });
   if (errors.length === 0) return { data };
   const answers = failures.map((failure, at) => errorAnswer(failure, traceId, errors[at]));
   return data === undefined ? { errors: answers } : { data, errors: answers };
@@ -161,25 +161,28 @@ async function answer(
 
 interface Outcome {
   failure: Failure | undefined;
-  operation?: string;
-  start?: number;
+  /** What the client calls its operation. */
+  operationName?: string;
+  startMs?: number;
 }
 
 /** Every answer has its trace id as a header, and a line in the log. */
 function record(
   { log, metrics }: ServerOptions,
   context: GraphqlContext,
-  { failure, operation, start = performance.now() }: Outcome,
+  { failure, operationName, startMs = performance.now() }: Outcome,
 ): void {
   const { reply, span } = context;
   const { traceId } = context.anyone;
   reply.header("x-trace-id", traceId).header("cache-control", "no-store");
   const code = failure?.code ?? "OK";
-  metrics.answer("graphql", code, start);
+  metrics.answer("graphql", code, startMs);
   // What a client calls its operation is in the span, never in its name.
-  span?.end(code, operation ? { "graphql.operation.name": operation } : {}, operationsOf(context));
-  const durationMs = Math.round((performance.now() - start) * 100) / 100;
-  log.info({ operation, code, reason: failure?.reason, durationMs, traceId }, "request");
+  const attributes = operationName ? { "graphql.operation.name": operationName } : {};
+  span?.end(code, attributes, operationsOf(context));
+  const durationMs = Math.round((performance.now() - startMs) * 100) / 100;
+  const reason = failure?.reason;
+  log.info({ operation: operationName, code, reason, durationMs, traceId }, "request");
 }
 
 function documentErrors(error: unknown): readonly unknown[] {

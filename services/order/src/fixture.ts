@@ -16,7 +16,11 @@ import { fromStatus } from "@piata/kit/errors";
 import { migrate } from "@piata/kit/migrate";
 import { Database, statement } from "@piata/kit/pg";
 import { Channel } from "@piata/kit/rpc-client";
-import { createTestDatabase, type TestDatabase } from "@piata/testkit/database";
+import {
+  createTestDatabase,
+  openServiceDatabase,
+  type TestDatabase,
+} from "@piata/testkit/database";
 import { type RunningService, startService } from "@piata/testkit/service";
 import { until } from "@piata/testkit/until";
 
@@ -58,33 +62,21 @@ export const reasonOf = ({ failure }: { failure?: Status | undefined }): string 
 export type OrderDatabase = Awaited<ReturnType<typeof openDatabase>>;
 
 export async function openDatabase() {
-  const database = await createTestDatabase({
+  const database = await openServiceDatabase({
     template: "order",
     migrations: MIGRATIONS,
     prepare: (url) => migrate(new Secret(url), MIGRATIONS),
+    open: (url) => new Database(new Secret(url), { program: "order-test" }),
   });
-  const pools: Database[] = [];
-  const connect = () => {
-    const pool = new Database(new Secret(database.url), { program: "order-test" });
-    pools.push(pool);
-    return pool;
-  };
-  const db = connect();
+  const { db } = database;
   return {
-    url: database.url,
-    db,
-    /** As another instance of the service would. */
-    connect,
+    ...database,
     /** The row of an order as it stands. */
     row: async (orderId: number) =>
       (await db.rows<{ state: string; open: boolean }>(ORDER_ROW, [orderId]))[0],
     /** The intent of an instance that died `dueMs` from now. */
     placeIntent: async (userId: number, dueMs: number) =>
       (await db.rows<{ id: number }>(PLACE_OLD_INTENT, [userId, dueMs]))[0]?.id as number,
-    async drop() {
-      for (const pool of pools) await pool.close();
-      await database.drop();
-    },
   };
 }
 

@@ -16,7 +16,7 @@ import { Metrics } from "@piata/kit/metrics";
 import { migrate } from "@piata/kit/migrate";
 import { Database, statement } from "@piata/kit/pg";
 import { Channel } from "@piata/kit/rpc-client";
-import { createTestDatabase } from "@piata/testkit/database";
+import { openServiceDatabase } from "@piata/testkit/database";
 import { startService } from "@piata/testkit/service";
 import { charging, move, type Terms } from "./payment.js";
 import type { Provider } from "./provider.js";
@@ -74,23 +74,16 @@ export const metrics = new Metrics("payment-test");
 export type PaymentDatabase = Awaited<ReturnType<typeof openDatabase>>;
 
 export async function openDatabase() {
-  const database = await createTestDatabase({
+  const database = await openServiceDatabase({
     template: "payment",
     migrations: MIGRATIONS,
     prepare: (url) => migrate(new Secret(url), MIGRATIONS),
+    open: (url) => new Database(new Secret(url), { program: "payment-test" }),
   });
-  const pools: Database[] = [];
-  const connect = () => {
-    const pool = new Database(new Secret(database.url), { program: "payment-test" });
-    pools.push(pool);
-    return pool;
-  };
-  const db = connect();
+  const { db } = database;
   let statements = 0;
   return {
-    url: database.url,
-    db,
-    connect,
+    ...database,
     payment: async (orderId: number) => (await db.rows<Row>(PAYMENT, [orderId]))[0],
     /** All that the provider has for an order. */
     ledger: (orderId: number) => db.rows<Row>(LEDGER, [`order-${orderId}`]),
@@ -115,10 +108,6 @@ export async function openDatabase() {
       };
       const { payment } = await store.place(charging(terms));
       return store.settle(move(payment, "CHARGED"));
-    },
-    async drop() {
-      for (const pool of pools) await pool.close();
-      await database.drop();
     },
   };
 }
