@@ -5,7 +5,7 @@ import { type User, UserServiceService } from "@piata/contracts/user";
 import { unauthenticated } from "@piata/kit/errors";
 import type { Channel, RpcClient } from "@piata/kit/rpc-client";
 import type { FastifyReply } from "fastify";
-import { ACCESS_COOKIE, type GraphqlContext, REFRESH_COOKIE } from "./request.js";
+import { ACCESS_COOKIE, type GraphqlContext, REFRESH_COOKIE } from "./graphql-context.js";
 
 interface Credentials {
   input: { email: string; password: string };

@@ -11,7 +11,7 @@ import type { Channel } from "@piata/kit/rpc-client";
 import { checkedId } from "@piata/kit/validate";
 import { type Catalog, toGraphql, toMoney } from "./catalog.js";
 import { naming } from "./errors.js";
-import type { GraphqlContext } from "./request.js";
+import type { GraphqlContext } from "./graphql-context.js";
 
 interface CartParent {
   userId: number;

@@ -9,8 +9,8 @@ import { units } from "@piata/kit/money";
 import type { Channel } from "@piata/kit/rpc-client";
 import { checkedId } from "@piata/kit/validate";
 import { naming } from "./errors.js";
+import type { GraphqlContext } from "./graphql-context.js";
 import { PAGE_FIELDS, type PageArguments, pageRequest } from "./page.js";
-import type { GraphqlContext } from "./request.js";
 
 /** What other resolvers need of the catalog. */
 export interface Catalog {

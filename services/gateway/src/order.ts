@@ -7,8 +7,8 @@ import type { Channel } from "@piata/kit/rpc-client";
 import { checkedId } from "@piata/kit/validate";
 import { toMoney } from "./catalog.js";
 import { naming } from "./errors.js";
+import type { GraphqlContext } from "./graphql-context.js";
 import { PAGE_FIELDS, type PageArguments, pageRequest } from "./page.js";
-import type { GraphqlContext } from "./request.js";
 
 interface RefundArguments {
   input: { orderId: number; amountMinor?: number | null; refundKey: string };

@@ -19,9 +19,9 @@ import mercurius, { type IResolvers } from "mercurius";
 import { Admission, isOverload, RETRY_AFTER } from "./admission.js";
 import { errorAnswer, failureOf } from "./errors.js";
 import { graphiql as graphiqlPage } from "./graphiql.js";
+import { GraphqlContext } from "./graphql-context.js";
 import { graphqlRequest, sourceOf, TOKENS_MAX } from "./graphql-request.js";
 import { noting, Operations, operationsOf } from "./operations.js";
-import { GraphqlContext } from "./request.js";
 import type { Sessions } from "./sessions.js";
 
 /** Documents that are kept parsed and compiled, for each of right and wrong. */
