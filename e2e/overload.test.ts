@@ -25,7 +25,7 @@ const isLong = process.env.PIATA_TEST_LONG === "1";
  */
 const LIMITS = isLong
   ? { seconds: 5, reads: 0.5, orders: 0.8, refusedMs: 30, recovered: 0.7 }
-  : { seconds: 2, reads: 0.3, orders: 0.5, refusedMs: 200, recovered: 0.3 };
+  : { seconds: 2, reads: 0.3, orders: 0.3, refusedMs: 2_000, recovered: 0.2 };
 const TIMES_CAPACITY = 3;
 const RECOVERY_MS = 5_000;
 const PEOPLE = 400;

@@ -130,7 +130,9 @@ describe("a running shop", () => {
       const back = await shop.process(name);
       assert.equal(back.address, killed.address);
       assert.notEqual(back.pid, killed.pid);
-      assert.match(shop.output(), new RegExp(`${name}.* is back on`, "i"));
+      // It serves a moment before it says so: first it is listed.
+      const said = new RegExp(`${name}.* is back on`, "i");
+      await until(() => said.test(shop.output()), { what: "the launcher's word" });
       await until(() => hello(shop), { what: "an answer" });
     });
   }
