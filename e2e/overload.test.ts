@@ -24,7 +24,7 @@ const isLong = process.env.PIATA_TEST_LONG === "1";
  * beside this one; `npm run test:long -- overload` runs it alone.
  */
 const LIMITS = isLong
-  ? { seconds: 5, reads: 0.5, orders: 0.8, refusedMs: 30, recovered: 0.7 }
+  ? { seconds: 5, reads: 0.4, orders: 0.8, refusedMs: 30, recovered: 0.6 }
   : { seconds: 2, reads: 0.3, orders: 0.3, refusedMs: 2_000, recovered: 0.2 };
 const TIMES_CAPACITY = 3;
 const RECOVERY_MS = 5_000;

@@ -1,7 +1,5 @@
 /** What every program counts, in Prometheus' terms; docs/observability.md lists them. */
-import type { Server } from "node:http";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import { onceGone } from "./gone.js";
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const ITEMS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
@@ -89,16 +87,6 @@ export class Metrics {
   /** Answers whose time measures nothing: of streams, and of requests that are refused unread. */
   answerUntimed(method: string, code: string, count = 1): void {
     this.#answered.inc({ method, code }, count);
-  }
-
-  /** Counts the requests of an HTTP server as calls in progress. */
-  countRequests(server: Server): void {
-    server.on("request", (request, response) => {
-      this.callsInProgress += 1;
-      onceGone(request, response, () => {
-        this.callsInProgress -= 1;
-      });
-    });
   }
 
   /** A call to another service is made again. */

@@ -74,6 +74,9 @@ interface LoadClientOptions {
 /** All connections are in use: it is not the server that refused. */
 class NoConnection extends Error {}
 
+// One for all: under load a stack for each would cost more than the request.
+const NO_CONNECTION = new NoConnection("no connection is free");
+
 /** A client that keeps as many connections as it needs at once. */
 export class LoadClient {
   readonly #url: URL;
@@ -121,7 +124,7 @@ export class LoadClient {
       if (idle.isOpen) return idle;
       this.#all.delete(idle);
     }
-    if (this.#all.size >= this.#connectionsMax) throw new NoConnection("no connection is free");
+    if (this.#all.size >= this.#connectionsMax) throw NO_CONNECTION;
     const connection = new Connection(this.#url.hostname, Number(this.#url.port));
     this.#all.add(connection);
     return connection;

@@ -6,10 +6,10 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { newTraceId } from "@piata/kit/context";
 import { type Failure, resourceExhausted } from "@piata/kit/errors";
-import { onceGone } from "@piata/kit/gone";
 import type { Log } from "@piata/kit/log";
 import type { Metrics } from "@piata/kit/metrics";
 import { errorAnswer } from "./errors.js";
+import { onceGone } from "./gone.js";
 
 /**
  * Requests that are begun in one turn of the event loop. Others wait for the next turn, so that
@@ -60,8 +60,13 @@ export class Admission {
     return (request, response) => {
       if (this.#counts.taken >= this.#options.requestsMax) return this.#refuse(request, response);
       const one: Taken = { request, begin: () => listener(request, response), counts: "taken" };
+      const { metrics } = this.#options;
       this.#counts.taken += 1;
-      onceGone(request, response, () => this.#count(one, "gone"));
+      metrics.callsInProgress += 1;
+      onceGone(request, response, () => {
+        this.#count(one, "gone");
+        metrics.callsInProgress -= 1;
+      });
       this.#waiting.push(one);
       if (this.#begun.length < PER_TURN) this.#beginNext();
       else this.#schedule();
@@ -110,6 +115,7 @@ export class Admission {
     this.#spell ??= this.#beginSpell();
     this.#spell.refused += 1;
     const { headers, body } = this.#spell;
+    response.sendDate = false;
     response.writeHead(503, headers);
     response.end(method === "HEAD" ? undefined : body);
   }

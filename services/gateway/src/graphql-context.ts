@@ -2,10 +2,10 @@
 import { Role } from "@piata/contracts/item";
 import { Caller, type Context, newTraceId } from "@piata/kit/context";
 import { unauthenticated } from "@piata/kit/errors";
-import { onceGone } from "@piata/kit/gone";
 import type { Recording } from "@piata/kit/span";
 import { startRequest, traceparentIn } from "@piata/kit/tracing";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { onceGone } from "./gone.js";
 import type { Asked } from "./operations.js";
 import type { Sessions } from "./sessions.js";
 

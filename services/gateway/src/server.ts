@@ -56,7 +56,7 @@ interface ServerOptions extends GatewayOptions {
 /** The gateway's HTTP server, not listening yet. */
 export async function createServer(given: GatewayOptions): Promise<FastifyInstance> {
   const options = { ...given, operations: new Operations(given.metrics) };
-  const { schema, resolvers, metrics, bodyBytesMax, imagesDir, graphiql } = options;
+  const { schema, resolvers, bodyBytesMax, imagesDir, graphiql } = options;
   const refuseHttp = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
     const context = new GraphqlContext(request, reply, options);
     const failure = httpFailure(error, options, context);
@@ -78,7 +78,6 @@ export async function createServer(given: GatewayOptions): Promise<FastifyInstan
         admission.guard(listener),
       ).setTimeout(STANDSTILL_MS),
   });
-  metrics.countRequests(app.server);
   app.removeContentTypeParser("text/plain");
   await app.register(cookie);
   await app.register(mercurius, {
