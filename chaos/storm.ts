@@ -71,7 +71,7 @@ export async function storm(
 }
 
 /** What this shop can do. */
-export async function mutationsOf(system: System): Promise<Set<string>> {
+async function mutationsOf(system: System): Promise<Set<string>> {
   const { __schema } = await system
     .client()
     .ask<{ __schema: { mutationType: { fields: { name: string }[] } } }>(

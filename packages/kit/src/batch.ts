@@ -55,7 +55,6 @@ export interface BatchedOptions<Item> {
   metrics: Metrics;
   /** Equal keys share one answer. Only for reads whose answer does not depend on who asks. */
   key?(item: Item): string | number;
-  maxItems?: number;
 }
 
 interface Asked<Item> {
@@ -74,11 +73,10 @@ export function batched<
   rpc: Unary<{ items: Item[] }, { results: Result[] }>,
   options: BatchedOptions<Omit<Item, "context">>,
 ): (context: Context, item: Omit<Item, "context">) => Promise<Result> {
-  const { name, metrics, key, maxItems } = options;
+  const { name, metrics, key } = options;
   const ask = coalesce<Asked<Omit<Item, "context">>, Result>({
     ...metrics.batches(name),
     ...(key && { key: ({ item }) => key(item) }),
-    ...(maxItems !== undefined && { maxItems }),
     context: ({ context }) => context,
     maxInFlight: () => BATCHES_PER_INSTANCE * rpc.instances(),
     async send(asked, merged) {

@@ -38,7 +38,7 @@ export interface AdmissionOptions {
 interface Taken {
   request: IncomingMessage;
   begin(): void;
-  counts: "taken" | "slow" | "gone";
+  counts: "taken" | "slow" | undefined;
 }
 
 /** What was taken and is not answered yet. */
@@ -47,7 +47,7 @@ export class Admission {
   readonly #waiting: Taken[] = [];
   /** Those that were begun in this turn of the event loop. */
   #begun: Taken[] = [];
-  readonly #counts = { taken: 0, slow: 0, gone: 0 };
+  readonly #counts = { taken: 0, slow: 0 };
   #scheduled = false;
   #spell: Spell | undefined;
 
@@ -59,12 +59,12 @@ export class Admission {
   guard(listener: RequestListener): RequestListener {
     return (request, response) => {
       if (this.#counts.taken >= this.#options.requestsMax) return this.#refuse(request, response);
-      const one: Taken = { request, begin: () => listener(request, response), counts: "taken" };
+      const one: Taken = { request, begin: () => listener(request, response), counts: undefined };
       const { metrics } = this.#options;
-      this.#counts.taken += 1;
+      this.#count(one, "taken");
       metrics.callsInProgress += 1;
       onceGone(request, response, () => {
-        this.#count(one, "gone");
+        this.#count(one, undefined);
         metrics.callsInProgress -= 1;
       });
       this.#waiting.push(one);
@@ -106,8 +106,8 @@ export class Admission {
   }
 
   #count(one: Taken, as: Taken["counts"]): void {
-    this.#counts[one.counts] -= 1;
-    this.#counts[as] += 1;
+    if (one.counts) this.#counts[one.counts] -= 1;
+    if (as) this.#counts[as] += 1;
     one.counts = as;
   }
 

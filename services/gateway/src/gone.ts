@@ -14,20 +14,22 @@ export function onceGone(
   response: ServerResponse,
   listener: () => void,
 ): void {
-  let listeners = waiting.get(socket);
-  if (!listeners) {
-    const all = new Set<() => void>();
-    // One listener per connection, however many requests are on it.
-    socket.once("close", () => {
-      for (const gone of all) gone();
-    });
-    waiting.set(socket, all);
-    listeners = all;
-  }
-  const these = listeners;
+  const others = waitingOn(socket);
   const gone = () => {
-    if (these.delete(gone)) listener();
+    if (others.delete(gone)) listener();
   };
-  these.add(gone);
+  others.add(gone);
   response.once("close", gone);
+}
+
+/** Whoever waits for the end of a connection: one listener, however many requests are on it. */
+function waitingOn(socket: Socket): Set<() => void> {
+  const known = waiting.get(socket);
+  if (known) return known;
+  const listeners = new Set<() => void>();
+  socket.once("close", () => {
+    for (const gone of listeners) gone();
+  });
+  waiting.set(socket, listeners);
+  return listeners;
 }

@@ -145,10 +145,7 @@ async function answer(
     errors.map(({ path }, at) => [path?.[0], (failures[at] as Failure).code] as const).reverse(),
   );
   options.operations.answer(context, codes, startMs);
-  // An earlier field of a mutation may have been done: nobody is asked to repeat all of it then.
-  const mayRepeat =
-    context.asked.length <= 1 || !context.asked[0]?.operation.startsWith("Mutation.");
-  if (mayRepeat && failures.some(isOverload)) {
+  if (failures.some(isOverload) && mayRepeat(context)) {
     reply.header("retry-after", RETRY_AFTER);
     if (data == null) reply.code(503);
   }
@@ -157,6 +154,10 @@ async function answer(
   const answers = failures.map((failure, at) => errorAnswer(failure, traceId, errors[at]));
   return data === undefined ? { errors: answers } : { data, errors: answers };
 }
+
+// An earlier field of a mutation may have been done: nobody is asked to repeat all of it then.
+const mayRepeat = ({ asked }: GraphqlContext): boolean =>
+  asked.length <= 1 || !asked[0]?.operation.startsWith("Mutation.");
 
 interface Outcome {
   failure: Failure | undefined;

@@ -14,7 +14,7 @@ export type Units = Map<number, number>;
 export const PRODUCTS = [1, 2, 3, 4];
 const LINES_MAX = 3;
 const LINES_INVALID = invalidArgument("LINES_INVALID", `An order has 1 to ${LINES_MAX} lines.`);
-export const CURRENCY = "EUR";
+const CURRENCY = "EUR";
 export const priceMinor = (productId: number): number => productId * 100;
 
 interface Checkout {
@@ -162,7 +162,7 @@ const stateOf = ({ id }: Order) =>
   failedPrecondition("RESERVATION_STATE", `Order ${id} holds nothing, or has it for good.`);
 
 /** What lines cost. */
-export const totalOf = (lines: { productId: number; quantity: number }[]): number =>
+const totalOf = (lines: { productId: number; quantity: number }[]): number =>
   lines.reduce((sum, { productId, quantity }) => sum + quantity * priceMinor(productId), 0);
 
 function toReservation({ state, lines, refusalReason }: Stocked): Reservation {
