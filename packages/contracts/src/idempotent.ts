@@ -3,6 +3,7 @@
 /** The paths of the methods that may be called again when it is not known what became of a call. */
 export const IDEMPOTENT: ReadonlySet<string> = new Set([
   "/piata.access.v1.AccessService/BatchAuthenticate",
+  "/piata.access.v1.AccessService/ListSessions",
   "/piata.access.v1.AccessService/Logout",
   "/piata.access.v1.AccessService/Refresh",
   "/piata.access.v1.AccessService/WatchRevocations",

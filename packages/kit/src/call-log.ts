@@ -1,5 +1,6 @@
 /** The log of the calls that a gRPC server answers, and their count. */
 import {
+  type Metadata,
   ServerInterceptingCall,
   type ServerInterceptingCallInterface,
   type ServerInterceptor,
@@ -7,6 +8,7 @@ import {
 } from "@grpc/grpc-js";
 import type { Status } from "@piata/contracts/rpc/status";
 import { failureIn, fromStatus } from "./errors.js";
+import { callerIn } from "./guard.js";
 import type { Log } from "./log.js";
 import type { Metrics } from "./metrics.js";
 
@@ -26,7 +28,8 @@ export function callLogger(log: Log, metrics: Metrics): ServerInterceptor {
   return (method, call) => {
     const startMs = performance.now();
     const rpc = method.path.slice(1);
-    let caller: string | undefined;
+    let received: Metadata | undefined;
+    const caller = () => received && callerIn(received);
     let request: Loggable = {};
     let written = false;
     // A stream is open all day; it is not work in progress.
@@ -43,13 +46,14 @@ export function callLogger(log: Log, metrics: Metrics): ServerInterceptor {
       const durationMs = Math.round((performance.now() - startMs) * 100) / 100;
       const items = request.items?.length;
       const traceId = traceOf(request);
-      log.info({ rpc, caller, code, reason, durationMs, items, traceId }, "call");
+      log.info({ rpc, caller: caller(), code, reason, durationMs, items, traceId }, "call");
     };
     return new ServerInterceptingCall(call, {
       start: (next) =>
         next({
           onReceiveMetadata: (metadata, proceed) => {
-            caller = metadata.get("x-caller")[0]?.toString();
+            // Asked who calls only when a line is written: by then it is proven.
+            received = metadata;
             proceed(metadata);
           },
           onReceiveMessage: (message: Loggable, proceed) => {
@@ -64,7 +68,7 @@ export function callLogger(log: Log, metrics: Metrics): ServerInterceptor {
           if (!failure) return;
           const { code, reason } = fromStatus(failure);
           const traceId = request.items?.[index]?.context?.traceId;
-          log.info({ rpc, caller, code, reason, traceId }, "item failed");
+          log.info({ rpc, caller: caller(), code, reason, traceId }, "item failed");
         });
         next(message);
       },

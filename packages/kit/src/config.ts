@@ -153,6 +153,11 @@ export function commonSettings(program: string) {
       optional(integer(0, 60_000), 8_000),
       "How long what it is doing after that may take to finish before it is cut off, in milliseconds.",
     ),
+    tlsDir: setting(
+      `${prefix}_TLS_DIR`,
+      z.string().optional(),
+      "A folder with ca.crt, tls.crt and tls.key: with it, it speaks only mutual TLS to the others.",
+    ),
     discoveryAddresses: setting(
       "DISCOVERY_ADDRESSES",
       list(),

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Role } from "@piata/contracts/item";
+import { nobody } from "@piata/testkit/identity";
 import { newTraceId, ownContext, signedIn, staff, toItemContext } from "./context.js";
 
 const item = (userId: number, role: Role) => ({
+  ...nobody,
   traceId: newTraceId(),
-  spanId: "",
-  timeoutMs: 0,
   userId,
   role,
 });

@@ -13,6 +13,8 @@ export interface Context {
   /** 0 when nobody is signed in. */
   userId: number;
   role: Role;
+  /** Proves to other services who the user is; only what is asked in a user's name has one. */
+  passport?: string;
   /** When the caller gives up, in ms since the epoch. */
   deadlineMs: number;
   /** Whoever waits, if they can be seen to leave before that. */
@@ -56,8 +58,10 @@ export function ownContext(timeoutMs: number, userId = 0, traceId = newTraceId()
 
 /** A context on the wire, where its instant becomes a length of time. */
 export function toItemContext(context: Context, nowMs = Date.now()): ItemContext {
-  const { traceId, spanId, userId, role, deadlineMs } = context;
-  return { traceId, spanId, userId, role, timeoutMs: Math.max(1, Math.ceil(deadlineMs - nowMs)) };
+  const { traceId, spanId, userId, role, passport = "", deadlineMs } = context;
+  const timeoutMs = Math.max(1, Math.ceil(deadlineMs - nowMs));
+  // The session is read from the passport at the far side, and believed from nowhere else.
+  return { traceId, spanId, userId, role, timeoutMs, passport, sessionId: "" };
 }
 
 /** What an answer needs for its way back to a caller who still waits for it. */

@@ -67,7 +67,7 @@ describe("a discovery:/// channel", () => {
   });
 
   it("finds an instance that registers after the call began", async (t) => {
-    const watcher = new DiscoveryWatcher([discovery.address], "test", log);
+    const watcher = new DiscoveryWatcher([discovery.address], { caller: "test", log });
     t.after(() => watcher.close());
     const call = payments(t, watcher).call();
     const trial = await serveCounting();
@@ -80,7 +80,7 @@ describe("a discovery:/// channel", () => {
 
   it("goes round robin over two, on with one when the other dies, and on without discovery", async (t) => {
     const lone = await startService("discovery", {});
-    const watcher = new DiscoveryWatcher([lone.address], "test", log);
+    const watcher = new DiscoveryWatcher([lone.address], { caller: "test", log });
     t.after(() => watcher.close());
     const [one, other] = [await serveCounting(), await serveCounting()];
     t.after(() => other.close());
@@ -154,7 +154,7 @@ function isAway(error: unknown): boolean {
 describe("what a watcher sees", () => {
   it("is the union of what the discoveries say, each instance once", async (t) => {
     const [one, other] = [await serveDiscovery(t), await serveDiscovery(t)];
-    const watcher = new DiscoveryWatcher([one.address, other.address], "test", log);
+    const watcher = new DiscoveryWatcher([one.address, other.address], { caller: "test", log });
     t.after(() => watcher.close());
     const [a, b, c] = [instance("cart"), instance("cart"), instance("cart")];
     one.say([a, b, instance("order")], true);
@@ -185,7 +185,7 @@ describe("what a watcher sees", () => {
     const well = await serveDiscovery(t);
     const speaking = setInterval(() => well.say([b], true), 500);
     t.after(() => clearInterval(speaking));
-    const watcher = new DiscoveryWatcher([hung.address, well.address], "test", log);
+    const watcher = new DiscoveryWatcher([hung.address, well.address], { caller: "test", log });
     t.after(() => watcher.close());
     await until(() => watcher.instances("cart").length === 2);
     await until(() => watcher.instances("cart").length === 1);
@@ -196,7 +196,7 @@ describe("what a watcher sees", () => {
   it("never has back what a discovery said before it went, once another one knows better", async (t) => {
     const [first, second] = [await serveDiscovery(t), await serveDiscovery(t)];
     const [gone, here] = [instance("cart"), instance("cart")];
-    const watcher = new DiscoveryWatcher([first.address, second.address], "test", log);
+    const watcher = new DiscoveryWatcher([first.address, second.address], { caller: "test", log });
     t.after(() => watcher.close());
     const ids = () => watcher.instances("cart").map(({ id }) => id);
     first.say([gone], true);
@@ -229,7 +229,7 @@ describe("what a watcher sees", () => {
 
   it("only grows while a discovery is young, but for what withdrew", async (t) => {
     const discovery = await serveDiscovery(t);
-    const watcher = new DiscoveryWatcher([discovery.address], "test", log);
+    const watcher = new DiscoveryWatcher([discovery.address], { caller: "test", log });
     t.after(() => watcher.close());
     const [a, b] = [instance("cart"), instance("cart")];
     const seen: number[] = [];
@@ -246,7 +246,7 @@ describe("what a watcher sees", () => {
 
   it("reaches each listener until it unsubscribes", async (t) => {
     const discovery = await serveDiscovery(t);
-    const watcher = new DiscoveryWatcher([discovery.address], "test", log);
+    const watcher = new DiscoveryWatcher([discovery.address], { caller: "test", log });
     t.after(() => watcher.close());
     const [seen, gone]: [number[], number[]] = [[], []];
     watcher.subscribe("cart", (instances) => seen.push(instances.length));

@@ -10,12 +10,20 @@ import { DiscoveryServiceService, type Instance } from "@piata/contracts/discove
 import type { Log } from "./log.js";
 import { Channel } from "./rpc-client.js";
 import type { InstanceSource } from "./target.js";
+import type { Tls } from "./tls.js";
 
 const RETRY_MS_MAX = 1_000;
 /** Longer than a discovery that is well is silent. */
 const SILENT_MS = 2_500;
 
 type Listener = (instances: Instance[]) => void;
+
+export interface WatcherOptions {
+  /** Who watches. */
+  caller: string;
+  tls?: Tls | undefined;
+  log: Log;
+}
 
 /**
  * Where every instance is, as far as any discovery instance knows; kept up to date by their
@@ -31,10 +39,10 @@ export class DiscoveryWatcher implements InstanceSource {
   readonly #stop = new AbortController();
   readonly #watching: Promise<void>[];
 
-  constructor(addresses: string[], caller: string, log: Log) {
+  constructor(addresses: string[], { caller, tls, log }: WatcherOptions) {
     this.#log = log;
     this.#channels = addresses.map(
-      (target) => new Channel({ service: "discovery", target, caller }),
+      (target) => new Channel({ service: "discovery", target, caller, tls }),
     );
     this.#watching = this.#channels.map((channel) => this.#watch(channel));
   }

@@ -5,12 +5,14 @@ import { ownContext } from "./context.js";
 import { isFailure } from "./errors.js";
 import type { Log } from "./log.js";
 import { Channel } from "./rpc-client.js";
+import type { Tls } from "./tls.js";
 
 const HEARTBEAT_MS = 700;
 const WITHDRAW_MS = 500;
 
 export interface RegistrationOptions {
   log?: Log;
+  tls?: Tls | undefined;
   /** How busy the instance is now; sent with each heartbeat. */
   load?: () => Load;
 }
@@ -28,7 +30,7 @@ export class Registration {
     this.#instance = instance;
     this.#options = options;
     this.#channels = addresses.map(
-      (target) => new Channel({ service: "discovery", target, caller: instance.service }),
+      (target) => new Channel({ service: "discovery", target, caller: instance.service, tls: options.tls }),
     );
     const firsts = this.#channels.map(() => Promise.withResolvers<void>());
     this.#first = Promise.all(firsts.map(({ promise }) => promise));

@@ -9,7 +9,6 @@ import { setTimeout as pause } from "node:timers/promises";
 import {
   type ChannelOptions,
   Client,
-  credentials,
   Metadata,
   type MethodDefinition,
   type ServiceError,
@@ -19,11 +18,13 @@ import { IDEMPOTENT } from "@piata/contracts/idempotent";
 import { Breaker } from "./breaker.js";
 import { type Context, toItemContext } from "./context.js";
 import { Failure, failureIn, fromServiceError, late, unreachable } from "./errors.js";
+import { CALLER_KEY } from "./guard.js";
 import type { Metrics } from "./metrics.js";
 import { Outliers } from "./outliers.js";
 import { targetOf } from "./resolver.js";
 import { backoffMs, RetryBudget } from "./retry.js";
 import { type InstanceSource, type Lookup, sourceOf } from "./target.js";
+import { channelCredentials, type Tls } from "./tls.js";
 import { startCall } from "./tracing.js";
 
 /**
@@ -66,8 +67,10 @@ export interface ChannelTo {
   service: string;
   /** As target.ts reads it: `discovery:///cart`, `dns:///cart:50051`, … */
   target: string;
-  /** Who calls. */
+  /** Who calls; with TLS the certificate says it. */
   caller: string;
+  /** Its certificate; without one it speaks plain text. */
+  tls?: Tls | undefined;
   /** What `discovery:///` targets are looked up in. */
   discovery?: InstanceSource | undefined;
   /** Where its calls are counted. */
@@ -105,15 +108,15 @@ export class Channel {
   readonly #breaker = new Breaker();
 
   /** Throws ConfigError for a target that is none. */
-  constructor({ service, target, caller, discovery, lookup, metrics }: ChannelTo) {
+  constructor({ service, target, caller, tls, discovery, lookup, metrics }: ChannelTo) {
     this.#service = service;
     this.#metrics = metrics;
-    for (const metadata of [this.#metadata, this.#streamMetadata]) metadata.set("x-caller", caller);
+    for (const metadata of [this.#metadata, this.#streamMetadata]) metadata.set(CALLER_KEY, caller);
     this.#outliers = new Outliers(sourceOf(target, discovery, lookup));
     const [address, options] = targetOf(service, this.#outliers);
     this.#target = address;
-    const credential = credentials.createInsecure();
-    this.#client = new Client(address, credential, { ...CHANNEL_OPTIONS, ...options });
+    const { credential, options: naming } = channelCredentials(service, tls);
+    this.#client = new Client(address, credential, { ...CHANNEL_OPTIONS, ...options, ...naming });
   }
 
   /** The methods of a service that is behind this channel. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Client, credentials, type MethodDefinition } from "@grpc/grpc-js";
 import { Controller } from "@nestjs/common";
-import { GrpcMethod } from "@nestjs/microservices";
+import { fromEveryone, Rpc } from "./permission.js";
 import { until } from "@piata/testkit/until";
 import { service as health } from "grpc-health-check";
 import { Observable } from "rxjs";
@@ -103,7 +103,7 @@ describe("the start of a server", () => {
   it("is refused when a method has no handler, and then nothing listens", async () => {
     @Controller()
     class Forgetful {
-      @GrpcMethod("PaymentService")
+      @Rpc("PaymentService", fromEveryone)
       async batchCharge() {
         return { results: [] };
       }

@@ -3,7 +3,7 @@
  * Failures.
  */
 import "reflect-metadata";
-import { Server, ServerCredentials, type ServiceError } from "@grpc/grpc-js";
+import { type Metadata, Server, type ServiceError } from "@grpc/grpc-js";
 import type { RpcExceptionFilter } from "@nestjs/common";
 import { type ArgumentsHost, Catch, Module, type Provider, type Type } from "@nestjs/common";
 import { NestFactory } from "@nestjs/core";
@@ -18,9 +18,13 @@ import {
   resourceExhausted,
   toServiceError,
 } from "./errors.js";
+import { guard, Malformed } from "./guard.js";
 import type { Log } from "./log.js";
 import type { Metrics } from "./metrics.js";
+import type { Passports } from "./passport.js";
+import { type Permission, permissionsOf } from "./permission.js";
 import type { ProgramServer } from "./program-server.js";
+import { serverCredentials, type Tls } from "./tls.js";
 import { type Call, traced } from "./tracing.js";
 
 export interface RpcServerOptions {
@@ -30,9 +34,13 @@ export interface RpcServerOptions {
   metrics: Metrics;
   /** Generated definitions, by full name: "piata.cart.v1.CartService". */
   services: Record<string, object>;
-  /** Nest controllers whose @GrpcMethod handlers serve them. */
+  /** Nest controllers whose @Rpc handlers serve them. */
   controllers: Type[];
   providers: Provider[];
+  /** What its users are known by; needed when it serves any. */
+  passports?: Passports | undefined;
+  /** Its certificate; without one it speaks plain text, and callers are believed by their word. */
+  tls?: Tls | undefined;
 }
 
 /**
@@ -116,16 +124,20 @@ class PiataServer extends ServerGrpc {
   }
 
   override async createClient(): Promise<Server> {
-    const { host, port, log, metrics } = this.#options;
+    const { host, port, log, metrics, passports, tls } = this.#options;
+    const permissions = permissionsByPath(this.#options);
     const server = new Server({
-      interceptors: [callLogger(log, metrics)],
+      interceptors: [
+        callLogger(log, metrics),
+        guard({ permissions, passports, isSecure: tls !== undefined }),
+      ],
       "grpc.max_receive_message_length": 16 * 1024 * 1024,
       // A watcher that hangs reads nothing, and what it is told would pile up here.
       "grpc.keepalive_time_ms": 10_000,
       "grpc.keepalive_timeout_ms": 5_000,
     });
     this.port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync(`${host}:${port}`, ServerCredentials.createInsecure(), (error, bound) =>
+      server.bindAsync(`${host}:${port}`, serverCredentials(tls), (error, bound) =>
         error ? reject(error) : resolve(bound),
       );
     });
@@ -140,7 +152,7 @@ class PiataServer extends ServerGrpc {
     ...[service, method, streaming, native]: Parameters<ServerGrpc["getMessageHandler"]>
   ): ReturnType<ServerGrpc["getMessageHandler"]> {
     const handler = super.getMessageHandler(service, method, streaming, native);
-    if (!handler) throw new Error(`${service}/${method} has no @GrpcMethod handler.`);
+    if (!handler) throw new Error(`${service}/${method} has no @Rpc handler.`);
     return handler;
   }
 
@@ -180,13 +192,47 @@ class PiataServer extends ServerGrpc {
 const nobodyWaits = () => deadlineExceeded("DEADLINE", "Its caller does not wait for it any more.");
 const overloaded = () => resourceExhausted("OVERLOADED", "Too much is under way; try again soon.");
 
-// Generated definitions name methods as TypeScript does, @GrpcMethod as the proto does.
+interface Method {
+  path: string;
+  requestDeserialize(bytes: Buffer): unknown;
+}
+
+// Generated definitions name methods as TypeScript does, Nest as the proto does.
 function inProtoCase(methods: object): object {
-  const cased = Object.entries(methods).map(([name, method]) => [
+  const cased = Object.entries(methods as Record<string, Method>).map(([name, method]) => [
     name.charAt(0).toUpperCase() + name.slice(1),
-    method,
+    { ...method, requestDeserialize: deserializer(method) },
   ]);
   return Object.fromEntries(cased);
+}
+
+// grpc-js would call bytes that are no message a bug of ours, and quote the decoder.
+const deserializer =
+  ({ requestDeserialize }: Method) =>
+  (bytes: Buffer): unknown => {
+    try {
+      return requestDeserialize(bytes);
+    } catch {
+      return new Malformed();
+    }
+  };
+
+/** Throws when a method has no permission, or one that needs passports when there are none. */
+function permissionsByPath(options: RpcServerOptions): Map<string, Permission> {
+  const { services, controllers, passports } = options;
+  const told = permissionsOf(controllers);
+  const found = new Map<string, Permission>();
+  for (const { path } of Object.values(services).flatMap((methods) =>
+    Object.values(methods as Record<string, Method>),
+  )) {
+    const permission = told.get(path.slice(path.lastIndexOf(".") + 1));
+    if (!permission) throw new Error(`${path} has no @Rpc permission.`);
+    if (permission.trusts === "passport" && !passports) {
+      throw new Error(`${path} is for users, and there is nothing to check passports with.`);
+    }
+    found.set(path, permission);
+  }
+  return found;
 }
 
 /**
@@ -199,7 +245,10 @@ export type Handlers<Definition> = {
     responseDeserialize: (value: Buffer) => infer Response;
     responseStream: infer Streams;
   }
-    ? (request: Request) => Streams extends true ? Observable<Response> : Promise<Response>
+    ? (
+        request: Request,
+        metadata: Metadata,
+      ) => Streams extends true ? Observable<Response> : Promise<Response>
     : never;
 };
 

@@ -14,10 +14,12 @@ import { openHttp, type Pages } from "./http.js";
 import { LoadMeter } from "./load-meter.js";
 import { type Log, openLog } from "./log.js";
 import { Metrics } from "./metrics.js";
+import type { Passports } from "./passport.js";
 import type { ProgramServer } from "./program-server.js";
 import { Registration } from "./registration.js";
 import { Channel } from "./rpc-client.js";
 import { startRpcServer } from "./rpc-server.js";
+import { openTls, type Tls } from "./tls.js";
 import { startTracing } from "./tracing.js";
 
 /** sysexits.h: the configuration is wrong, so starting again would not help. */
@@ -37,6 +39,8 @@ export interface Serving {
   services: Record<string, object>;
   controllers: Type[];
   providers: Provider[];
+  /** What its users are known by; needed when it serves any. */
+  passports?: Passports;
   /** What its HTTP port shows beside /healthz and /metrics. */
   pages?: Pages;
 }
@@ -46,6 +50,8 @@ export interface Program<S extends Settings> {
   config: ConfigOf<S>;
   log: Log;
   metrics: Metrics;
+  /** Its certificate, when it has one. */
+  tls: Tls | undefined;
   /** A channel to a neighbour; closed at the end. */
   connect(service: string, target: string): Channel;
   /** What must be closed at the end, last first. */
@@ -106,13 +112,16 @@ async function launch<S extends Settings & Common>(
   // Before the others, so that it is closed after them and sends what they did.
   stops.push(await startTracing({ ...common, service: name, instanceId, log }));
   const { host, port, httpPort, discoveryAddresses } = common;
+  const tls = common.tlsDir
+    ? await openTls(`${name.toUpperCase()}_TLS_DIR`, common.tlsDir)
+    : undefined;
   let discovery: DiscoveryWatcher | undefined;
   const connect = (service: string, target: string): Channel => {
     if (target.startsWith("discovery:") && !discovery && discoveryAddresses.length > 0) {
-      discovery = new DiscoveryWatcher(discoveryAddresses, name, log);
+      discovery = new DiscoveryWatcher(discoveryAddresses, { caller: name, tls, log });
       stops.unshift(() => discovery?.close());
     }
-    const channel = new Channel({ service, target, caller: name, discovery, metrics });
+    const channel = new Channel({ service, target, caller: name, tls, discovery, metrics });
     stops.push(() => channel.close());
     return channel;
   };
@@ -121,12 +130,13 @@ async function launch<S extends Settings & Common>(
     config,
     log,
     metrics,
+    tls,
     connect,
     onStop: (close) => stops.push(close),
   });
   const speaksGrpc = "services" in started;
   const server = speaksGrpc
-    ? await startRpcServer({ host, port, log, metrics, ...started })
+    ? await startRpcServer({ host, port, log, metrics, tls, ...started })
     : started;
   const pages = speaksGrpc ? started.pages : undefined;
   const http = await openHttp({ host, port: httpPort, metrics, pages });
@@ -145,7 +155,7 @@ async function launch<S extends Settings & Common>(
       startedAt: new Date(),
       probe: speaksGrpc ? Probe.GRPC : Probe.HTTP,
     },
-    { log, load: () => meter.load() },
+    { log, tls, load: () => meter.load() },
   );
   const stop = async () => {
     // First, so that whoever is turned away by what follows knows where else to go.

@@ -2,10 +2,10 @@
  * For tests: a gRPC server whose handlers the test writes, and channels to it over a real socket.
  */
 import { Controller, Inject, type Type } from "@nestjs/common";
-import { GrpcMethod } from "@nestjs/microservices";
+import { fromEveryone, Rpc } from "./permission.js";
 import * as discovery from "@piata/contracts/discovery";
-import { Role } from "@piata/contracts/item";
 import * as payment from "@piata/contracts/payment";
+import { nobody } from "@piata/testkit/identity";
 import type { Observable } from "rxjs";
 import { ownContext } from "./context.js";
 import { type Log, openLog } from "./log.js";
@@ -36,19 +36,19 @@ abstract class Given {
 
 @Controller()
 export class PaymentTrial extends Given implements Payments {
-  @GrpcMethod("PaymentService")
+  @Rpc("PaymentService", fromEveryone)
   batchCharge(request: payment.BatchChargeRequest): Promise<payment.BatchChargeResponse> {
     return this.the("batchCharge")(request);
   }
-  @GrpcMethod("PaymentService")
+  @Rpc("PaymentService", fromEveryone)
   batchVoid(request: payment.BatchVoidRequest): Promise<payment.BatchVoidResponse> {
     return this.the("batchVoid")(request);
   }
-  @GrpcMethod("PaymentService")
+  @Rpc("PaymentService", fromEveryone)
   batchRefund(request: payment.BatchRefundRequest): Promise<payment.BatchRefundResponse> {
     return this.the("batchRefund")(request);
   }
-  @GrpcMethod("PaymentService")
+  @Rpc("PaymentService", fromEveryone)
   reconcile(request: payment.ReconcileRequest): Promise<payment.ReconcileResponse> {
     return this.the("reconcile")(request);
   }
@@ -56,15 +56,15 @@ export class PaymentTrial extends Given implements Payments {
 
 @Controller()
 export class DiscoveryTrial extends Given implements Discoveries {
-  @GrpcMethod("DiscoveryService")
+  @Rpc("DiscoveryService", fromEveryone)
   heartbeat(request: discovery.HeartbeatRequest): Promise<discovery.HeartbeatResponse> {
     return this.the("heartbeat")(request);
   }
-  @GrpcMethod("DiscoveryService")
+  @Rpc("DiscoveryService", fromEveryone)
   withdraw(request: discovery.WithdrawRequest): Promise<discovery.WithdrawResponse> {
     return this.the("withdraw")(request);
   }
-  @GrpcMethod("DiscoveryService")
+  @Rpc("DiscoveryService", fromEveryone)
   watch(request: discovery.WatchRequest): Observable<discovery.WatchResponse> {
     return this.the("watch")(request);
   }
@@ -126,7 +126,7 @@ export const traceId = "0123456789abcdef0123456789abcdef";
 
 /** One order to charge, by the customer 7. */
 export const chargeItem = (orderId: number): payment.BatchChargeRequest_Item => ({
-  context: { traceId, spanId: "", timeoutMs: 0, userId: 7, role: Role.CUSTOMER },
+  context: { ...nobody, traceId, userId: 7 },
   orderId,
   amount: { amountMinor: 100, currencyCode: "EUR" },
   paymentMethod: "sandbox-secret-card",

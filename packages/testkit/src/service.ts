@@ -2,6 +2,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import { keyFiles } from "./identity.js";
 
 export interface RunningService {
   pid: number;
@@ -57,7 +58,14 @@ export async function startService(
 // A test decides about its programs' settings, not the shell that it was started from.
 function inherited(): Record<string, string> {
   const { PATH = "", HOME = "", NODE_COMPILE_CACHE } = process.env;
-  return { PATH, HOME, ...(NODE_COMPILE_CACHE && { NODE_COMPILE_CACHE }) };
+  const { signingKey, publicKeys } = keyFiles();
+  return {
+    PATH,
+    HOME,
+    ...(NODE_COMPILE_CACHE && { NODE_COMPILE_CACHE }),
+    ACCESS_SIGNING_KEY_FILE: signingKey,
+    PIATA_PUBLIC_KEYS_FILE: publicKeys,
+  };
 }
 
 function readyMessage(child: ChildProcess): Promise<{ address: string; httpAddress: string }> {

@@ -1,10 +1,12 @@
 import { commonSettings, integer, optional, postgresUrl, setting, target } from "@piata/kit/config";
+import { publicKeysFile } from "@piata/kit/public-keys";
 import * as z from "zod";
 
 const DAY_SECONDS = 86_400;
 
 export const settings = {
   ...commonSettings("access"),
+  publicKeysFile: publicKeysFile(),
   databaseUrl: setting("ACCESS_DATABASE_URL", postgresUrl(), "Its PostgreSQL database."),
   cartTarget: target("cart"),
   signingKeyFile: setting(

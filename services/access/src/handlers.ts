@@ -1,11 +1,11 @@
 /** The RPCs of access and user: who may call, what is well-formed, and the way to who knows. */
 import { Controller, Inject } from "@nestjs/common";
-import { GrpcMethod } from "@nestjs/microservices";
 import type * as access from "@piata/contracts/access";
 import type * as user from "@piata/contracts/user";
 import { answerEach } from "@piata/kit/batch";
 import { signedIn } from "@piata/kit/context";
 import { invalidArgument } from "@piata/kit/errors";
+import { forUsers, onlyFrom, Rpc } from "@piata/kit/permission";
 import type { Handlers } from "@piata/kit/rpc-server";
 import { Observable } from "rxjs";
 import { Passwords } from "./passwords.js";
@@ -26,17 +26,17 @@ export class AccessHandlers implements Handlers<access.AccessServiceService> {
     this.#revocations = revocations;
   }
 
-  @GrpcMethod("AccessService")
+  @Rpc("AccessService", forUsers)
   async login({ email, password }: access.LoginRequest): Promise<access.LoginResponse> {
     return { tokens: await this.#sessions.login(email, password) };
   }
 
-  @GrpcMethod("AccessService")
+  @Rpc("AccessService", forUsers)
   async refresh({ refreshToken }: access.RefreshRequest): Promise<access.RefreshResponse> {
     return { tokens: await this.#sessions.refresh(refreshToken) };
   }
 
-  @GrpcMethod("AccessService")
+  @Rpc("AccessService", forUsers)
   async logout({
     accessToken,
     refreshToken,
@@ -45,7 +45,7 @@ export class AccessHandlers implements Handlers<access.AccessServiceService> {
     return {};
   }
 
-  @GrpcMethod("AccessService")
+  @Rpc("AccessService", onlyFrom("gateway"))
   async batchAuthenticate({
     items,
   }: access.BatchAuthenticateRequest): Promise<access.BatchAuthenticateResponse> {
@@ -57,7 +57,7 @@ export class AccessHandlers implements Handlers<access.AccessServiceService> {
     return { results };
   }
 
-  @GrpcMethod("AccessService")
+  @Rpc("AccessService", onlyFrom("gateway"))
   watchRevocations(): Observable<access.WatchRevocationsResponse> {
     return new Observable((subscriber) =>
       this.#revocations.watch({
@@ -87,7 +87,7 @@ export class UserHandlers implements Handlers<user.UserServiceService> {
     this.#upkeep = upkeep;
   }
 
-  @GrpcMethod("UserService")
+  @Rpc("UserService", forUsers)
   async registerUser(request: user.RegisterUserRequest): Promise<user.RegisterUserResponse> {
     const email = checkedEmail(request.email);
     const password = checkedPassword(request.password, email);
@@ -95,14 +95,14 @@ export class UserHandlers implements Handlers<user.UserServiceService> {
     return { user: await this.#store.createUser(email, passwordHash) };
   }
 
-  @GrpcMethod("UserService")
+  @Rpc("UserService", forUsers)
   async getUser({ context }: user.GetUserRequest): Promise<user.GetUserResponse> {
     const found = await this.#store.findUser(signedIn(context));
     if (!found) throw userNotFound();
     return { user: found };
   }
 
-  @GrpcMethod("UserService")
+  @Rpc("UserService", forUsers)
   async deleteUser({ context }: user.DeleteUserRequest): Promise<user.DeleteUserResponse> {
     const userId = signedIn(context);
     if (await this.#store.deleteUser(userId)) {
@@ -112,7 +112,7 @@ export class UserHandlers implements Handlers<user.UserServiceService> {
     return {};
   }
 
-  @GrpcMethod("UserService")
+  @Rpc("UserService", onlyFrom("operator"))
   async setUserRole(request: user.SetUserRoleRequest): Promise<user.SetUserRoleResponse> {
     const role = findRoleName(request.role);
     if (!role) {

@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Controller } from "@nestjs/common";
-import { GrpcMethod } from "@nestjs/microservices";
+import { onlyFrom, Rpc } from "@piata/kit/permission";
 import { AccessServiceService, type Tokens } from "@piata/contracts/access";
 import * as cart from "@piata/contracts/cart";
 import { Role } from "@piata/contracts/item";
@@ -103,10 +103,6 @@ export class Trial {
 }
 
 export const within = () => ownContext(RPC_TIMEOUT_MS);
-export const asUser = (userId: number) => ({
-  context: { traceId: newTraceId(), spanId: "", timeoutMs: 0, userId, role: Role.CUSTOMER },
-});
-export const nobody = asUser(0);
 
 export const PASSWORD = "correct horse battery";
 
@@ -131,7 +127,7 @@ export async function startCart(port = 0): Promise<{ server: ProgramServer; eras
 
   @Controller()
   class CartHandlers {
-    @GrpcMethod("CartService")
+    @Rpc("CartService", onlyFrom("access"))
     async batchErase({ items }: cart.BatchEraseRequest): Promise<cart.BatchEraseResponse> {
       erased.push(...items.map(({ context }) => context?.userId ?? 0));
       return { results: items.map(() => ({})) };

@@ -1,4 +1,5 @@
 import { commonSettings, Secret, setting } from "@piata/kit/config";
+import { publicKeysFile } from "@piata/kit/public-keys";
 import * as z from "zod";
 
 // Not the kit's databaseUrl: a MongoDB URL may list several host:port, which no URL parser takes.
@@ -12,6 +13,7 @@ const storeUrl = z
 
 export const settings = {
   ...commonSettings("cart"),
+  publicKeysFile: publicKeysFile(),
   databaseUrl: setting(
     "CART_DATABASE_URL",
     storeUrl,

@@ -23,10 +23,6 @@ type Change = Omit<BatchChangeCartsRequest_Item, "context">;
 
 const soon = () => ownContext(10_000);
 
-const as = (userId: number): { context: ItemContext } => ({
-  context: { traceId: "0".repeat(32), spanId: "", timeoutMs: 0, userId, role: Role.UNSPECIFIED },
-});
-
 const reasonOf = ({ failure }: { failure?: Status | undefined }): string => {
   if (!failure) return "";
   const { code, reason } = fromStatus(failure);

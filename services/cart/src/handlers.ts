@@ -1,10 +1,10 @@
 /** The cart's RPCs: whose cart it is, what is well-formed, and the way into the store. */
 import { Controller, Inject } from "@nestjs/common";
-import { GrpcMethod } from "@nestjs/microservices";
 import * as rpc from "@piata/contracts/cart";
 import { answerEach } from "@piata/kit/batch";
 import { signedIn } from "@piata/kit/context";
 import { type Failure, invalidArgument } from "@piata/kit/errors";
+import { forUsers, onlyFrom, Rpc } from "@piata/kit/permission";
 import type { Handlers } from "@piata/kit/rpc-server";
 import { checkedId } from "@piata/kit/validate";
 import { type Cart, type Change, checkedQuantity, checkoutOf, NO_CART, toLines } from "./cart.js";
@@ -24,7 +24,7 @@ export class CartHandlers implements Handlers<rpc.CartServiceService> {
     this.#store = store;
   }
 
-  @GrpcMethod("CartService")
+  @Rpc("CartService", forUsers)
   async batchGetCarts({ items }: rpc.BatchGetCartsRequest): Promise<rpc.BatchGetCartsResponse> {
     const results = await answerEach(items, ofUser, async (users) => {
       const carts = await this.#store.find(users.map(({ userId }) => userId));
@@ -36,14 +36,14 @@ export class CartHandlers implements Handlers<rpc.CartServiceService> {
     return { results };
   }
 
-  @GrpcMethod("CartService")
+  @Rpc("CartService", forUsers)
   async batchChangeCarts({
     items,
   }: rpc.BatchChangeCartsRequest): Promise<rpc.BatchChangeCartsResponse> {
     return { results: await answerEach(items, userChange, (all) => this.#store.change(all)) };
   }
 
-  @GrpcMethod("CartService")
+  @Rpc("CartService", onlyFrom("order"))
   async batchTake({ items }: rpc.BatchTakeRequest): Promise<rpc.BatchTakeResponse> {
     const results = await answerEach(
       items,
@@ -54,17 +54,17 @@ export class CartHandlers implements Handlers<rpc.CartServiceService> {
     return { results: results.map((result) => ({ ...none, ...result })) };
   }
 
-  @GrpcMethod("CartService")
+  @Rpc("CartService", onlyFrom("order"))
   async batchRestore({ items }: rpc.BatchRestoreRequest): Promise<rpc.BatchRestoreResponse> {
     return { results: await answerEach(items, ofOrder, (orders) => this.#store.restore(orders)) };
   }
 
-  @GrpcMethod("CartService")
+  @Rpc("CartService", onlyFrom("order"))
   async batchForget({ items }: rpc.BatchForgetRequest): Promise<rpc.BatchForgetResponse> {
     return { results: await answerEach(items, ofOrder, (orders) => this.#store.forget(orders)) };
   }
 
-  @GrpcMethod("CartService")
+  @Rpc("CartService", onlyFrom("access"))
   async batchErase({ items }: rpc.BatchEraseRequest): Promise<rpc.BatchEraseResponse> {
     return { results: await answerEach(items, ofUser, (users) => this.#store.erase(users)) };
   }

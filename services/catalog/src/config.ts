@@ -1,9 +1,11 @@
 import { choice, commonSettings, integer, optional, postgresUrl, setting } from "@piata/kit/config";
+import { publicKeysFile } from "@piata/kit/public-keys";
 import { isCurrency } from "@piata/kit/money";
 import * as z from "zod";
 
 export const settings = {
   ...commonSettings("catalog"),
+  publicKeysFile: publicKeysFile(),
   databaseUrl: setting("CATALOG_DATABASE_URL", postgresUrl(), "Its PostgreSQL database."),
   currencyCode: setting(
     "SHOP_CURRENCY",

@@ -56,10 +56,6 @@ export async function openDatabase() {
 
 export const options = () => ownContext(DEADLINE_MS);
 
-export const as = (userId: number, role = Role.CUSTOMER): { context: ItemContext } => ({
-  context: { traceId: "0".repeat(32), spanId: "", timeoutMs: 0, userId, role },
-});
-
 export type RunningCatalog = Awaited<ReturnType<typeof startCatalog>>;
 
 export async function startCatalog(url: string, env: Record<string, string> = {}) {

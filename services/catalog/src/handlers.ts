@@ -1,11 +1,11 @@
 /** The catalog's RPCs: who may call, what is well-formed, and the way into the store. */
 import { Controller, Inject } from "@nestjs/common";
-import { GrpcMethod } from "@nestjs/microservices";
 import * as rpc from "@piata/contracts/catalog";
 import type { ItemContext } from "@piata/contracts/item";
 import { answerEach } from "@piata/kit/batch";
 import { signedIn, staff } from "@piata/kit/context";
 import { failedPrecondition, notFound } from "@piata/kit/errors";
+import { forUsers, onlyFrom, Rpc } from "@piata/kit/permission";
 import type { Handlers } from "@piata/kit/rpc-server";
 import { checkedId, checkedPage, pageToken } from "@piata/kit/validate";
 import { newCategory, newProduct } from "./product.js";
@@ -30,7 +30,7 @@ export class CatalogHandlers implements Handlers<rpc.CatalogServiceService> {
     this.#rules = rules;
   }
 
-  @GrpcMethod("CatalogService")
+  @Rpc("CatalogService", forUsers)
   async batchGetProducts({
     items,
   }: rpc.BatchGetProductsRequest): Promise<rpc.BatchGetProductsResponse> {
@@ -48,7 +48,7 @@ export class CatalogHandlers implements Handlers<rpc.CatalogServiceService> {
     return { results };
   }
 
-  @GrpcMethod("CatalogService")
+  @Rpc("CatalogService", forUsers)
   async listProducts(request: rpc.ListProductsRequest): Promise<rpc.ListProductsResponse> {
     const { limit, from } = checkedPage(request.pageSize, request.pageToken);
     const { categoryId } = request;
@@ -62,18 +62,18 @@ export class CatalogHandlers implements Handlers<rpc.CatalogServiceService> {
     };
   }
 
-  @GrpcMethod("CatalogService")
+  @Rpc("CatalogService", forUsers)
   async listCategories(): Promise<rpc.ListCategoriesResponse> {
     return { categories: await this.#store.listCategories() };
   }
 
-  @GrpcMethod("CatalogService")
+  @Rpc("CatalogService", forUsers)
   async createCategory(request: rpc.CreateCategoryRequest): Promise<rpc.CreateCategoryResponse> {
     const createdBy = this.#writer(request.context);
     return { category: await this.#store.createCategory(newCategory(request, createdBy)) };
   }
 
-  @GrpcMethod("CatalogService")
+  @Rpc("CatalogService", forUsers)
   async createProduct(request: rpc.CreateProductRequest): Promise<rpc.CreateProductResponse> {
     const sellerId = this.#writer(request.context);
     const { currencyCode } = this.#rules;
@@ -81,7 +81,7 @@ export class CatalogHandlers implements Handlers<rpc.CatalogServiceService> {
     return { product: await this.#store.createProduct(product) };
   }
 
-  @GrpcMethod("CatalogService")
+  @Rpc("CatalogService", onlyFrom("order"))
   async batchReserve({ items }: rpc.BatchReserveRequest): Promise<rpc.BatchReserveResponse> {
     const results = await answerEach(items, checkedWanted, async (wanted) => {
       const rows = await this.#store.reserve(wanted);
@@ -92,12 +92,12 @@ export class CatalogHandlers implements Handlers<rpc.CatalogServiceService> {
     return { results };
   }
 
-  @GrpcMethod("CatalogService")
+  @Rpc("CatalogService", onlyFrom("order"))
   async batchSell({ items }: rpc.BatchSellRequest): Promise<rpc.BatchSellResponse> {
     return { results: await this.#settle(items, "SOLD") };
   }
 
-  @GrpcMethod("CatalogService")
+  @Rpc("CatalogService", onlyFrom("order"))
   async batchRelease({ items }: rpc.BatchReleaseRequest): Promise<rpc.BatchReleaseResponse> {
     return { results: await this.#settle(items, "RELEASED") };
   }

@@ -1,6 +1,8 @@
 import { CatalogServiceService } from "@piata/contracts/catalog";
 import { migrate } from "@piata/kit/migrate";
 import { Database } from "@piata/kit/pg";
+import { Passports } from "@piata/kit/passport";
+import { openPublicKeys } from "@piata/kit/public-keys";
 import { run } from "@piata/kit/run";
 import { settings } from "./config.js";
 import { CatalogHandlers, RULES } from "./handlers.js";
@@ -13,8 +15,10 @@ await run("catalog", settings, async ({ config, metrics, onStop }) => {
   onStop(() => db.close());
   const store = new CatalogStore(db, { currencyCode, writesPerDay });
   await store.settleCurrency();
+  const passports = new Passports(await openPublicKeys(config.publicKeysFile), log);
   return {
     services: { "piata.catalog.v1.CatalogService": CatalogServiceService },
+    passports,
     controllers: [CatalogHandlers],
     providers: [
       { provide: CatalogStore, useValue: store },

@@ -49,7 +49,7 @@ function seen(watcher: DiscoveryWatcher, service: string, count: number): Promis
 
 test("what registers with all is found through any of them, and withdrawn at once", async (t) => {
   const addresses = [one.address, other.address];
-  const watcher = new DiscoveryWatcher([other.address], "test", quiet);
+  const watcher = new DiscoveryWatcher([other.address], { caller: "test", log: quiet });
   t.after(() => watcher.close());
   const registration = new Registration(addresses, instance("alpha"));
   await seen(watcher, "alpha", 1);
@@ -61,7 +61,7 @@ test("a discovery that comes back knowing nothing takes nobody off the list", as
   const lone = await startService("discovery", {});
   const registration = new Registration([lone.address], instance("beta"));
   t.after(() => registration.withdraw());
-  const watcher = new DiscoveryWatcher([lone.address], "test", quiet);
+  const watcher = new DiscoveryWatcher([lone.address], { caller: "test", log: quiet });
   t.after(() => watcher.close());
   await seen(watcher, "beta", 1);
   lone.kill();

@@ -1,7 +1,10 @@
 /** Discovery's RPCs. */
+import type { Metadata } from "@grpc/grpc-js";
 import { Controller, Inject } from "@nestjs/common";
-import { GrpcMethod } from "@nestjs/microservices";
 import type * as rpc from "@piata/contracts/discovery";
+import { permissionDenied } from "@piata/kit/errors";
+import { callerIn } from "@piata/kit/guard";
+import { fromEveryone, Rpc } from "@piata/kit/permission";
 import type { Handlers } from "@piata/kit/rpc-server";
 import { Observable } from "rxjs";
 import { Registry } from "./registry.js";
@@ -18,19 +21,28 @@ export class DiscoveryHandlers implements Handlers<rpc.DiscoveryServiceService> 
     this.#registry = registry;
   }
 
-  @GrpcMethod("DiscoveryService")
-  async heartbeat({ instance, load }: rpc.HeartbeatRequest): Promise<rpc.HeartbeatResponse> {
+  @Rpc("DiscoveryService", fromEveryone)
+  async heartbeat(
+    { instance, load }: rpc.HeartbeatRequest,
+    metadata: Metadata,
+  ): Promise<rpc.HeartbeatResponse> {
+    speaksForItself(instance, metadata);
+    if (instance) speaksForItself(this.#registry.find(instance.id), metadata);
     this.#registry.heartbeat(instance, load);
     return { leaseMs: this.#registry.leaseMs };
   }
 
-  @GrpcMethod("DiscoveryService")
-  async withdraw({ instanceId }: rpc.WithdrawRequest): Promise<rpc.WithdrawResponse> {
+  @Rpc("DiscoveryService", fromEveryone)
+  async withdraw(
+    { instanceId }: rpc.WithdrawRequest,
+    metadata: Metadata,
+  ): Promise<rpc.WithdrawResponse> {
+    speaksForItself(this.#registry.find(instanceId), metadata);
     this.#registry.withdraw(instanceId);
     return {};
   }
 
-  @GrpcMethod("DiscoveryService")
+  @Rpc("DiscoveryService", fromEveryone)
   watch(): Observable<rpc.WatchResponse> {
     return new Observable((watcher) => {
       const registry = this.#registry;
@@ -45,4 +57,16 @@ export class DiscoveryHandlers implements Handlers<rpc.DiscoveryServiceService> 
       };
     });
   }
+}
+
+/** Throws PERMISSION_DENIED / INSTANCE_NOT_OWN: nobody is listed, or taken off, in another's name. */
+function speaksForItself(instance: rpc.Instance | undefined, metadata: Metadata): void {
+  const caller = callerIn(metadata);
+  if (instance === undefined || instance.service === caller) return;
+  const { service } = instance;
+  throw permissionDenied(
+    "INSTANCE_NOT_OWN",
+    `${caller || "Nobody"} may not speak for an instance of ${service}.`,
+    { caller, service },
+  );
 }

@@ -6,12 +6,13 @@ import { DiscoveryHandlers } from "./handlers.js";
 import { Journal } from "./journal.js";
 import { healthName, overviewOf } from "./overview.js";
 import { html, json } from "./page.js";
+import { probeOf } from "./probe.js";
 import { Prober } from "./prober.js";
 import { Registry } from "./registry.js";
 
 const TICK_MS = 100;
 
-await run("discovery", settings, async ({ config, log, metrics, onStop }) => {
+await run("discovery", settings, async ({ config, log, metrics, tls, onStop }) => {
   const { leaseMs, version } = config;
   const journal = new Journal(log);
   const registry = new Registry({ leaseMs, note: (...event) => journal.note(...event) });
@@ -35,6 +36,7 @@ await run("discovery", settings, async ({ config, log, metrics, onStop }) => {
   });
   const prober = new Prober({
     instances: () => registry.instances(),
+    probeOf: (instance) => probeOf(instance, tls),
     report: (instance, outcome) => {
       if (outcome.verdict !== "SERVING") failures.inc({ verdict: outcome.verdict });
       registry.probed(instance, outcome);

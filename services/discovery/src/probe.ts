@@ -1,8 +1,9 @@
 /** Asking one instance whether it serves: by grpc.health.v1, or by GET /healthz. */
 import { get } from "node:http";
-import { Client, credentials, type ServiceError, status } from "@grpc/grpc-js";
+import { Client, type ServiceError, status } from "@grpc/grpc-js";
 import { type Instance, Probe } from "@piata/contracts/discovery";
 import { splitAddress } from "@piata/kit/address";
+import { channelCredentials, type Tls } from "@piata/kit/tls";
 import { service as healthService } from "grpc-health-check";
 import type { Outcome } from "./health.js";
 
@@ -17,8 +18,8 @@ export interface InstanceProbe {
 }
 
 /** How an instance wants to be probed; undefined when it does not. */
-export function probeOf(instance: Instance): InstanceProbe | undefined {
-  if (instance.probe === Probe.GRPC) return grpcProbe(instance.address);
+export function probeOf(instance: Instance, tls?: Tls): InstanceProbe | undefined {
+  if (instance.probe === Probe.GRPC) return grpcProbe(instance, tls);
   if (instance.probe === Probe.HTTP) return httpProbe(instance.httpAddress);
   return undefined;
 }
@@ -37,9 +38,11 @@ function fromError(text: string): Outcome {
   return dead ? { verdict: "DEAD", why: dead[1] } : noAnswer();
 }
 
-function grpcProbe(address: string): InstanceProbe {
+function grpcProbe({ address, service }: Instance, tls: Tls | undefined): InstanceProbe {
+  const { credential, options } = channelCredentials(service, tls);
   // The scheme is said, or a host called "unix" would be one.
-  const client = new Client(`dns:///${address}`, credentials.createInsecure(), {
+  const client = new Client(`dns:///${address}`, credential, {
+    ...options,
     "grpc.use_local_subchannel_pool": 1,
     "grpc.service_config_disable_resolution": 1,
     "grpc.enable_retries": 0,

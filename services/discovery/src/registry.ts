@@ -75,6 +75,10 @@ export class Registry {
     this.#tell();
   }
 
+  find(instanceId: string): Instance | undefined {
+    return this.#entries.get(instanceId)?.instance;
+  }
+
   /** Takes an instance off the list; known or not, it does not come back. */
   withdraw(instanceId: string): void {
     if (instanceId.length > ID_LENGTH_MAX) return;

@@ -49,10 +49,6 @@ const LEDGER = statement(
 
 export const options = () => ownContext(DEADLINE_MS);
 
-export const as = (userId: number): { context: ItemContext } => ({
-  context: { traceId: "0".repeat(32), spanId: "", timeoutMs: 0, userId, role: Role.CUSTOMER },
-});
-
 export const reasonOf = ({ failure }: { failure?: Status | undefined }): string => {
   if (!failure) return "";
   const { code, reason } = fromStatus(failure);

@@ -1,10 +1,10 @@
 /** The order service's RPCs: whose order it is, what is well-formed, and the way in. */
 import { Controller, Inject } from "@nestjs/common";
-import { GrpcMethod } from "@nestjs/microservices";
 import * as rpc from "@piata/contracts/order";
 import { answerEach } from "@piata/kit/batch";
 import { signedIn, staff } from "@piata/kit/context";
 import { Failure, failedPrecondition } from "@piata/kit/errors";
+import { forUsers, Rpc } from "@piata/kit/permission";
 import type { Handlers } from "@piata/kit/rpc-server";
 import { checkedId, checkedPage, pageToken } from "@piata/kit/validate";
 import type { Worker } from "@piata/kit/worker";
@@ -38,7 +38,7 @@ export class OrderHandlers implements Handlers<rpc.OrderServiceService> {
     this.#refundWorker = refundWorker;
   }
 
-  @GrpcMethod("OrderService")
+  @Rpc("OrderService", forUsers)
   async batchPlaceOrders({
     items,
   }: rpc.BatchPlaceOrdersRequest): Promise<rpc.BatchPlaceOrdersResponse> {
@@ -50,7 +50,7 @@ export class OrderHandlers implements Handlers<rpc.OrderServiceService> {
     return { results: results.map((result) => ({ orderId: 0, ...result })) };
   }
 
-  @GrpcMethod("OrderService")
+  @Rpc("OrderService", forUsers)
   async batchGetOrders({ items }: rpc.BatchGetOrdersRequest): Promise<rpc.BatchGetOrdersResponse> {
     const results = await answerEach(
       items,
@@ -70,7 +70,7 @@ export class OrderHandlers implements Handlers<rpc.OrderServiceService> {
     return { results };
   }
 
-  @GrpcMethod("OrderService")
+  @Rpc("OrderService", forUsers)
   async listOrders(request: rpc.ListOrdersRequest): Promise<rpc.ListOrdersResponse> {
     const userId = signedIn(request.context);
     const { limit, from } = checkedPage(request.pageSize, request.pageToken);
@@ -78,7 +78,7 @@ export class OrderHandlers implements Handlers<rpc.OrderServiceService> {
     return toPage(orders, limit);
   }
 
-  @GrpcMethod("OrderService")
+  @Rpc("OrderService", forUsers)
   async cancelOrder({
     context,
     orderId,
@@ -92,7 +92,7 @@ export class OrderHandlers implements Handlers<rpc.OrderServiceService> {
     return { order: toProto(cancelled(order)) };
   }
 
-  @GrpcMethod("OrderService")
+  @Rpc("OrderService", forUsers)
   async refundOrder(request: rpc.RefundOrderRequest): Promise<rpc.RefundOrderResponse> {
     staff(request.context);
     const { orderId, amountMinor, refundKey } = request;
@@ -106,7 +106,7 @@ export class OrderHandlers implements Handlers<rpc.OrderServiceService> {
     return { order: toProto(order) };
   }
 
-  @GrpcMethod("OrderService")
+  @Rpc("OrderService", forUsers)
   async listSetAsideOrders(
     request: rpc.ListSetAsideOrdersRequest,
   ): Promise<rpc.ListSetAsideOrdersResponse> {
@@ -116,7 +116,7 @@ export class OrderHandlers implements Handlers<rpc.OrderServiceService> {
     return toPage(orders, limit);
   }
 
-  @GrpcMethod("OrderService")
+  @Rpc("OrderService", forUsers)
   async retryOrder({ context, orderId }: rpc.RetryOrderRequest): Promise<rpc.RetryOrderResponse> {
     staff(context);
     checkedId(orderId, "orderId");

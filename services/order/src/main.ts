@@ -1,6 +1,8 @@
 import { OrderServiceService } from "@piata/contracts/order";
 import { migrate } from "@piata/kit/migrate";
 import { Database } from "@piata/kit/pg";
+import { Passports } from "@piata/kit/passport";
+import { openPublicKeys } from "@piata/kit/public-keys";
 import { run } from "@piata/kit/run";
 import { inJob } from "@piata/kit/tracing";
 import { Worker } from "@piata/kit/worker";
@@ -60,8 +62,10 @@ await run("order", settings, async ({ config, log, metrics, connect, onStop }) =
   }, UPKEEP_MS);
   onStop(() => clearInterval(upkeep));
   const place = new Place({ store, participants: asked, checkout, worker, log, openMax });
+  const passports = new Passports(await openPublicKeys(config.publicKeysFile), log);
   return {
     services: { "piata.order.v1.OrderService": OrderServiceService },
+    passports,
     controllers: [OrderHandlers],
     providers: [
       { provide: OrderStore, useValue: store },

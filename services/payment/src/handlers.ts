@@ -1,10 +1,10 @@
 /** Payment's RPCs: what is well-formed, and the way into the domain. */
 import { Controller, Inject } from "@nestjs/common";
-import { GrpcMethod } from "@nestjs/microservices";
 import type { ItemContext } from "@piata/contracts/item";
 import * as rpc from "@piata/contracts/payment";
 import { answerEach } from "@piata/kit/batch";
 import { Failure } from "@piata/kit/errors";
+import { onlyFrom, Rpc } from "@piata/kit/permission";
 import type { Handlers } from "@piata/kit/rpc-server";
 import { checkedId } from "@piata/kit/validate";
 import { Payments } from "./charge.js";
@@ -29,7 +29,7 @@ export class PaymentHandlers implements Handlers<rpc.PaymentServiceService> {
     this.#reconciler = reconciler;
   }
 
-  @GrpcMethod("PaymentService")
+  @Rpc("PaymentService", onlyFrom("order"))
   async batchCharge({ items }: rpc.BatchChargeRequest): Promise<rpc.BatchChargeResponse> {
     const results = await answerEach(
       items,
@@ -44,7 +44,7 @@ export class PaymentHandlers implements Handlers<rpc.PaymentServiceService> {
     return { results };
   }
 
-  @GrpcMethod("PaymentService")
+  @Rpc("PaymentService", onlyFrom("order"))
   async batchVoid({ items }: rpc.BatchVoidRequest): Promise<rpc.BatchVoidResponse> {
     const results = await answerEach(
       items,
@@ -59,7 +59,7 @@ export class PaymentHandlers implements Handlers<rpc.PaymentServiceService> {
     return { results };
   }
 
-  @GrpcMethod("PaymentService")
+  @Rpc("PaymentService", onlyFrom("order"))
   async batchRefund({ items }: rpc.BatchRefundRequest): Promise<rpc.BatchRefundResponse> {
     const results = await answerEach(
       items,
@@ -74,7 +74,7 @@ export class PaymentHandlers implements Handlers<rpc.PaymentServiceService> {
     return { results };
   }
 
-  @GrpcMethod("PaymentService")
+  @Rpc("PaymentService", onlyFrom("operator"))
   async reconcile(): Promise<rpc.ReconcileResponse> {
     const { compared, repaired, differences } = await this.#reconciler.reconcile();
     return { compared, repaired, differences };

@@ -31,6 +31,15 @@ export interface LoginRequest {
   context?: ItemContext | undefined;
   email: string;
   password: string;
+  client?: Client | undefined;
+}
+
+/** From where somebody signs in. */
+export interface Client {
+  /** The IP address that the gateway saw, or that a proxy which it trusts told. */
+  address: string;
+  /** What the program calls itself; at most 200 characters are kept. */
+  userAgent: string;
 }
 
 export interface LoginResponse {
@@ -58,6 +67,41 @@ export interface LogoutRequest {
 export interface LogoutResponse {
 }
 
+export interface ListSessionsRequest {
+  context?: ItemContext | undefined;
+}
+
+export interface ListSessionsResponse {
+  sessions: Session[];
+}
+
+/** A sign-in that has not ended. */
+export interface Session {
+  id: string;
+  createdAt?:
+    | Date
+    | undefined;
+  /** When tokens were last given out for it. */
+  lastUsedAt?:
+    | Date
+    | undefined;
+  /** When it is over unless it is refreshed. */
+  expiresAt?: Date | undefined;
+  client?:
+    | Client
+    | undefined;
+  /** True for the one that the question was asked in. */
+  current: boolean;
+}
+
+export interface RevokeSessionRequest {
+  context?: ItemContext | undefined;
+  sessionId: string;
+}
+
+export interface RevokeSessionResponse {
+}
+
 export interface BatchAuthenticateRequest {
   /** At most 1000. */
   items: BatchAuthenticateRequest_Item[];
@@ -82,7 +126,11 @@ export interface Identity {
   userId: number;
   role: Role;
   sessionId: string;
-  expiresAt?: Date | undefined;
+  expiresAt?:
+    | Date
+    | undefined;
+  /** Says the same to the other services, signed: the passport of the user's items. */
+  passport: string;
 }
 
 export interface WatchRevocationsRequest {
@@ -173,7 +221,7 @@ export const Tokens: MessageFns<Tokens> = {
 };
 
 function createBaseLoginRequest(): LoginRequest {
-  return { context: undefined, email: "", password: "" };
+  return { context: undefined, email: "", password: "", client: undefined };
 }
 
 export const LoginRequest: MessageFns<LoginRequest> = {
@@ -186,6 +234,9 @@ export const LoginRequest: MessageFns<LoginRequest> = {
     }
     if (message.password !== "") {
       writer.uint32(26).string(message.password);
+    }
+    if (message.client !== undefined) {
+      Client.encode(message.client, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -225,6 +276,71 @@ export const LoginRequest: MessageFns<LoginRequest> = {
             }
 
             message.password = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.client = Client.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseClient(): Client {
+  return { address: "", userAgent: "" };
+}
+
+export const Client: MessageFns<Client> = {
+  encode(message: Client, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.address !== "") {
+      writer.uint32(10).string(message.address);
+    }
+    if (message.userAgent !== "") {
+      writer.uint32(18).string(message.userAgent);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Client {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseClient();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.userAgent = reader.string();
             continue;
           }
         }
@@ -492,6 +608,298 @@ export const LogoutResponse: MessageFns<LogoutResponse> = {
   },
 };
 
+function createBaseListSessionsRequest(): ListSessionsRequest {
+  return { context: undefined };
+}
+
+export const ListSessionsRequest: MessageFns<ListSessionsRequest> = {
+  encode(message: ListSessionsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.context !== undefined) {
+      ItemContext.encode(message.context, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListSessionsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListSessionsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.context = ItemContext.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListSessionsResponse(): ListSessionsResponse {
+  return { sessions: [] };
+}
+
+export const ListSessionsResponse: MessageFns<ListSessionsResponse> = {
+  encode(message: ListSessionsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.sessions) {
+      Session.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListSessionsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListSessionsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.sessions.push(Session.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSession(): Session {
+  return {
+    id: "",
+    createdAt: undefined,
+    lastUsedAt: undefined,
+    expiresAt: undefined,
+    client: undefined,
+    current: false,
+  };
+}
+
+export const Session: MessageFns<Session> = {
+  encode(message: Session, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.createdAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.createdAt), writer.uint32(18).fork()).join();
+    }
+    if (message.lastUsedAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.lastUsedAt), writer.uint32(26).fork()).join();
+    }
+    if (message.expiresAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.expiresAt), writer.uint32(34).fork()).join();
+    }
+    if (message.client !== undefined) {
+      Client.encode(message.client, writer.uint32(42).fork()).join();
+    }
+    if (message.current !== false) {
+      writer.uint32(48).bool(message.current);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Session {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSession();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.createdAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.lastUsedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.expiresAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.client = Client.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.current = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRevokeSessionRequest(): RevokeSessionRequest {
+  return { context: undefined, sessionId: "" };
+}
+
+export const RevokeSessionRequest: MessageFns<RevokeSessionRequest> = {
+  encode(message: RevokeSessionRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.context !== undefined) {
+      ItemContext.encode(message.context, writer.uint32(10).fork()).join();
+    }
+    if (message.sessionId !== "") {
+      writer.uint32(18).string(message.sessionId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevokeSessionRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevokeSessionRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.context = ItemContext.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.sessionId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRevokeSessionResponse(): RevokeSessionResponse {
+  return {};
+}
+
+export const RevokeSessionResponse: MessageFns<RevokeSessionResponse> = {
+  encode(_: RevokeSessionResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevokeSessionResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevokeSessionResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseBatchAuthenticateRequest(): BatchAuthenticateRequest {
   return { items: [] };
 }
@@ -699,7 +1107,7 @@ export const BatchAuthenticateResponse_Result: MessageFns<BatchAuthenticateRespo
 };
 
 function createBaseIdentity(): Identity {
-  return { userId: 0, role: 0, sessionId: "", expiresAt: undefined };
+  return { userId: 0, role: 0, sessionId: "", expiresAt: undefined, passport: "" };
 }
 
 export const Identity: MessageFns<Identity> = {
@@ -715,6 +1123,9 @@ export const Identity: MessageFns<Identity> = {
     }
     if (message.expiresAt !== undefined) {
       Timestamp.encode(toTimestamp(message.expiresAt), writer.uint32(34).fork()).join();
+    }
+    if (message.passport !== "") {
+      writer.uint32(42).string(message.passport);
     }
     return writer;
   },
@@ -762,6 +1173,14 @@ export const Identity: MessageFns<Identity> = {
             }
 
             message.expiresAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.passport = reader.string();
             continue;
           }
         }
@@ -863,7 +1282,8 @@ export type AccessServiceService = typeof AccessServiceService;
 export const AccessServiceService = {
   /**
    * Starts a session. Errors: UNAUTHENTICATED / WRONG_CREDENTIALS (unknown user and wrong password
-   * alike); RESOURCE_EXHAUSTED / TOO_MANY_PASSWORD_CHECKS.
+   * alike); RESOURCE_EXHAUSTED / TOO_MANY_PASSWORD_CHECKS, TOO_MANY_FAILED_LOGINS (of one account,
+   * whether there is one or not, or from one address; retryAfterSeconds says when to try again).
    */
   login: {
     path: "/piata.access.v1.AccessService/Login" as const,
@@ -903,6 +1323,35 @@ export const AccessServiceService = {
     responseDeserialize: (value: Buffer): LogoutResponse => LogoutResponse.decode(value),
   },
   /**
+   * The open sessions of the user of the context, the newest first, at most 100. Idempotent.
+   * Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED.
+   */
+  listSessions: {
+    path: "/piata.access.v1.AccessService/ListSessions" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListSessionsRequest): Buffer => Buffer.from(ListSessionsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListSessionsRequest => ListSessionsRequest.decode(value),
+    responseSerialize: (value: ListSessionsResponse): Buffer =>
+      Buffer.from(ListSessionsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListSessionsResponse => ListSessionsResponse.decode(value),
+  },
+  /**
+   * Ends one of the sessions of the user of the context. Not idempotent: a session that has ended is
+   * not found. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED; NOT_FOUND / SESSION_NOT_FOUND (ended,
+   * unknown and another user's alike).
+   */
+  revokeSession: {
+    path: "/piata.access.v1.AccessService/RevokeSession" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RevokeSessionRequest): Buffer => Buffer.from(RevokeSessionRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RevokeSessionRequest => RevokeSessionRequest.decode(value),
+    responseSerialize: (value: RevokeSessionResponse): Buffer =>
+      Buffer.from(RevokeSessionResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RevokeSessionResponse => RevokeSessionResponse.decode(value),
+  },
+  /**
    * Who each access token belongs to, in order. Idempotent.
    * Errors of an item: UNAUTHENTICATED / TOKEN_INVALID, TOKEN_EXPIRED, SESSION_ENDED.
    */
@@ -939,7 +1388,8 @@ export const AccessServiceService = {
 export interface AccessServiceServer extends UntypedServiceImplementation {
   /**
    * Starts a session. Errors: UNAUTHENTICATED / WRONG_CREDENTIALS (unknown user and wrong password
-   * alike); RESOURCE_EXHAUSTED / TOO_MANY_PASSWORD_CHECKS.
+   * alike); RESOURCE_EXHAUSTED / TOO_MANY_PASSWORD_CHECKS, TOO_MANY_FAILED_LOGINS (of one account,
+   * whether there is one or not, or from one address; retryAfterSeconds says when to try again).
    */
   login: handleUnaryCall<LoginRequest, LoginResponse>;
   /**
@@ -954,6 +1404,17 @@ export interface AccessServiceServer extends UntypedServiceImplementation {
    * unknown token has none to end.
    */
   logout: handleUnaryCall<LogoutRequest, LogoutResponse>;
+  /**
+   * The open sessions of the user of the context, the newest first, at most 100. Idempotent.
+   * Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED.
+   */
+  listSessions: handleUnaryCall<ListSessionsRequest, ListSessionsResponse>;
+  /**
+   * Ends one of the sessions of the user of the context. Not idempotent: a session that has ended is
+   * not found. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED; NOT_FOUND / SESSION_NOT_FOUND (ended,
+   * unknown and another user's alike).
+   */
+  revokeSession: handleUnaryCall<RevokeSessionRequest, RevokeSessionResponse>;
   /**
    * Who each access token belongs to, in order. Idempotent.
    * Errors of an item: UNAUTHENTICATED / TOKEN_INVALID, TOKEN_EXPIRED, SESSION_ENDED.

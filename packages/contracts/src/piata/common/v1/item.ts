@@ -27,7 +27,10 @@ export enum Role {
 export interface ItemContext {
   /** W3C trace id, 32 hex digits: the same in every log line that this item causes. */
   traceId: string;
-  /** The signed-in user; 0 when nobody is. */
+  /**
+   * The signed-in user; 0 when nobody is. In a call on a user's behalf it is taken from the passport;
+   * in a call that a service makes in its own right, it is whom the service means.
+   */
   userId: number;
   /** What that user may do beyond their own data. */
   role: Role;
@@ -38,10 +41,17 @@ export interface ItemContext {
   timeoutMs: number;
   /** The span that caused the item, 16 hex digits; empty when the trace is not recorded. */
   spanId: string;
+  /** Who the user is, signed by access: a JWT. Without it, whoever calls on a user's behalf is nobody. */
+  passport: string;
+  /**
+   * The user's session, taken from the passport and never believed without it; empty when there is
+   * none.
+   */
+  sessionId: string;
 }
 
 function createBaseItemContext(): ItemContext {
-  return { traceId: "", userId: 0, role: 0, timeoutMs: 0, spanId: "" };
+  return { traceId: "", userId: 0, role: 0, timeoutMs: 0, spanId: "", passport: "", sessionId: "" };
 }
 
 export const ItemContext: MessageFns<ItemContext> = {
@@ -60,6 +70,12 @@ export const ItemContext: MessageFns<ItemContext> = {
     }
     if (message.spanId !== "") {
       writer.uint32(42).string(message.spanId);
+    }
+    if (message.passport !== "") {
+      writer.uint32(50).string(message.passport);
+    }
+    if (message.sessionId !== "") {
+      writer.uint32(58).string(message.sessionId);
     }
     return writer;
   },
@@ -115,6 +131,22 @@ export const ItemContext: MessageFns<ItemContext> = {
             }
 
             message.spanId = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.passport = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.sessionId = reader.string();
             continue;
           }
         }

@@ -46,6 +46,17 @@ export interface DeleteUserRequest {
 export interface DeleteUserResponse {
 }
 
+export interface ChangePasswordRequest {
+  context?: ItemContext | undefined;
+  currentPassword: string;
+  newPassword: string;
+  /** The IP address that the user asks from. */
+  address: string;
+}
+
+export interface ChangePasswordResponse {
+}
+
 export interface SetUserRoleRequest {
   context?: ItemContext | undefined;
   email: string;
@@ -421,6 +432,120 @@ export const DeleteUserResponse: MessageFns<DeleteUserResponse> = {
   },
 };
 
+function createBaseChangePasswordRequest(): ChangePasswordRequest {
+  return { context: undefined, currentPassword: "", newPassword: "", address: "" };
+}
+
+export const ChangePasswordRequest: MessageFns<ChangePasswordRequest> = {
+  encode(message: ChangePasswordRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.context !== undefined) {
+      ItemContext.encode(message.context, writer.uint32(10).fork()).join();
+    }
+    if (message.currentPassword !== "") {
+      writer.uint32(18).string(message.currentPassword);
+    }
+    if (message.newPassword !== "") {
+      writer.uint32(26).string(message.newPassword);
+    }
+    if (message.address !== "") {
+      writer.uint32(34).string(message.address);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ChangePasswordRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseChangePasswordRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.context = ItemContext.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.currentPassword = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.newPassword = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseChangePasswordResponse(): ChangePasswordResponse {
+  return {};
+}
+
+export const ChangePasswordResponse: MessageFns<ChangePasswordResponse> = {
+  encode(_: ChangePasswordResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ChangePasswordResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseChangePasswordResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseSetUserRoleRequest(): SetUserRoleRequest {
   return { context: undefined, email: "", role: 0 };
 }
@@ -570,6 +695,24 @@ export const UserServiceService = {
     responseDeserialize: (value: Buffer): DeleteUserResponse => DeleteUserResponse.decode(value),
   },
   /**
+   * Changes the password of the user of the context, who must know the current one, and ends all
+   * their other sessions. Not idempotent. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED;
+   * INVALID_ARGUMENT / PASSWORD_WRONG, PASSWORD_WEAK, PASSWORD_TOO_LONG; NOT_FOUND / USER_NOT_FOUND;
+   * RESOURCE_EXHAUSTED / TOO_MANY_PASSWORD_CHECKS, TOO_MANY_FAILED_LOGINS (wrong guesses of the
+   * current password count as failed sign-ins).
+   */
+  changePassword: {
+    path: "/piata.user.v1.UserService/ChangePassword" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ChangePasswordRequest): Buffer =>
+      Buffer.from(ChangePasswordRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ChangePasswordRequest => ChangePasswordRequest.decode(value),
+    responseSerialize: (value: ChangePasswordResponse): Buffer =>
+      Buffer.from(ChangePasswordResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ChangePasswordResponse => ChangePasswordResponse.decode(value),
+  },
+  /**
    * Makes a user staff or a customer, by e-mail. Only the operator's command calls it. Idempotent.
    * Takes effect at the user's next sign-in or refresh. Errors: NOT_FOUND / USER_NOT_FOUND;
    * INVALID_ARGUMENT / ROLE_INVALID.
@@ -603,6 +746,14 @@ export interface UserServiceServer extends UntypedServiceImplementation {
    * / SIGN_IN_REQUIRED.
    */
   deleteUser: handleUnaryCall<DeleteUserRequest, DeleteUserResponse>;
+  /**
+   * Changes the password of the user of the context, who must know the current one, and ends all
+   * their other sessions. Not idempotent. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED;
+   * INVALID_ARGUMENT / PASSWORD_WRONG, PASSWORD_WEAK, PASSWORD_TOO_LONG; NOT_FOUND / USER_NOT_FOUND;
+   * RESOURCE_EXHAUSTED / TOO_MANY_PASSWORD_CHECKS, TOO_MANY_FAILED_LOGINS (wrong guesses of the
+   * current password count as failed sign-ins).
+   */
+  changePassword: handleUnaryCall<ChangePasswordRequest, ChangePasswordResponse>;
   /**
    * Makes a user staff or a customer, by e-mail. Only the operator's command calls it. Idempotent.
    * Takes effect at the user's next sign-in or refresh. Errors: NOT_FOUND / USER_NOT_FOUND;
