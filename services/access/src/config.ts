@@ -1,6 +1,7 @@
 import { commonSettings, integer, optional, postgresUrl, setting, target } from "@piata/kit/config";
 import { publicKeysFile } from "@piata/kit/public-keys";
 import * as z from "zod";
+import { SIGNING_KEY_NAME } from "./signing-key.js";
 
 const DAY_SECONDS = 86_400;
 
@@ -10,9 +11,9 @@ export const settings = {
   databaseUrl: setting("ACCESS_DATABASE_URL", postgresUrl(), "Its PostgreSQL database."),
   cartTarget: target("cart"),
   signingKeyFile: setting(
-    "ACCESS_SIGNING_KEY_FILE",
+    SIGNING_KEY_NAME,
     z.string(),
-    "The Ed25519 private key (PKCS#8, PEM) that signs access tokens; the same for all instances.",
+    "The Ed25519 private key (PKCS#8, PEM) that signs; its public key must be among the public keys.",
   ),
   accessTokenSeconds: setting(
     "ACCESS_TOKEN_SECONDS",
@@ -28,6 +29,21 @@ export const settings = {
     "ACCESS_REFRESH_GRACE_SECONDS",
     optional(integer(0, 60), 10),
     "How long a spent refresh token still gets new tokens, for two tabs that refresh together.",
+  ),
+  guessesPerAccount: setting(
+    "ACCESS_GUESSES_PER_ACCOUNT",
+    optional(integer(1, 1_000), 10),
+    "Wrong passwords of one account, whether it exists or not, that are checked in any 15 minutes.",
+  ),
+  guessesByStrangers: setting(
+    "ACCESS_GUESSES_BY_STRANGERS",
+    optional(integer(1, 1_000), 7),
+    "Of those, how many may come from where the user has not signed in; the rest is the user's own.",
+  ),
+  guessesPerNetwork: setting(
+    "ACCESS_GUESSES_PER_NETWORK",
+    optional(integer(1, 1_000), 100),
+    "Wrong passwords, of any accounts, from one IPv4 address or IPv6 /64 that are checked in any 15 minutes.",
   ),
   passwordChecksAtOnce: setting(
     "ACCESS_PASSWORD_CHECKS_AT_ONCE",

@@ -4,8 +4,9 @@ import { after, before, describe, it } from "node:test";
 import type { Tokens } from "@piata/contracts/access";
 import { Role } from "@piata/contracts/item";
 import { fromStatus } from "@piata/kit/errors";
+import { as } from "@piata/testkit/identity";
 import { SignJWT } from "jose";
-import { asUser, type Instance, newAccount, nobody, PASSWORD, Trial, within } from "./trial.js";
+import { type Instance, newAccount, PASSWORD, Trial, within } from "./trial.js";
 
 const WRONG_CREDENTIALS = {
   code: "UNAUTHENTICATED",
@@ -24,17 +25,16 @@ describe("the access and user services", () => {
   after(() => trial.close());
 
   const login = (email: string, password: string) =>
-    instance.access.login({ ...nobody, email, password }, within());
+    instance.access.login({ email, password }, within());
   const register = (email: string, password: string) =>
-    instance.user.registerUser({ ...nobody, email, password }, within());
-  const refresh = (refreshToken: string) =>
-    instance.access.refresh({ ...nobody, refreshToken }, within());
+    instance.user.registerUser({ email, password }, within());
+  const refresh = (refreshToken: string) => instance.access.refresh({ refreshToken }, within());
   const logout = (tokens: Partial<Tokens>) =>
-    instance.access.logout({ ...nobody, accessToken: "", refreshToken: "", ...tokens }, within());
+    instance.access.logout({ accessToken: "", refreshToken: "", ...tokens }, within());
 
   /** For each token the user it speaks for, or the reason why it does not. */
   async function authenticate(...accessTokens: string[]): Promise<(number | string)[]> {
-    const items = accessTokens.map((accessToken) => ({ ...nobody, accessToken }));
+    const items = accessTokens.map((accessToken) => ({ accessToken }));
     const { results } = await instance.access.batchAuthenticate({ items }, within());
     return results.map(({ identity, failure }) =>
       failure ? fromStatus(failure).reason : (identity?.userId ?? 0),
@@ -47,7 +47,7 @@ describe("the access and user services", () => {
     assert.equal(created?.email, email.toLowerCase());
     assert.equal(created?.role, Role.CUSTOMER);
     assert.ok(Math.abs((created?.createdAt?.getTime() ?? 0) - Date.now()) < 60_000);
-    const found = await instance.user.getUser(asUser(created?.id ?? 0), within());
+    const found = await instance.user.getUser(as(created?.id ?? 0), within());
     assert.deepEqual(found, { user: created });
   });
 
@@ -81,7 +81,7 @@ describe("the access and user services", () => {
   it("sign a user in, however the e-mail is written", async () => {
     const account = await newAccount(instance);
     const { tokens } = await login(account.email.toUpperCase(), PASSWORD);
-    const items = [{ ...nobody, accessToken: tokens?.accessToken ?? "" }];
+    const items = [{ accessToken: tokens?.accessToken ?? "" }];
     const { results } = await instance.access.batchAuthenticate({ items }, within());
     const { userId, role, expiresAt, sessionId } = results[0]?.identity ?? {};
     assert.deepEqual([userId, role], [account.user.id, Role.CUSTOMER]);
@@ -198,12 +198,12 @@ describe("the access and user services", () => {
   it("make a user staff from the next refresh on, and a customer again", async () => {
     const { email, tokens } = await newAccount(instance);
     const roleNow = async (accessToken = "") => {
-      const items = [{ ...nobody, accessToken }];
+      const items = [{ accessToken }];
       const { results } = await instance.access.batchAuthenticate({ items }, within());
       return results[0]?.identity?.role;
     };
     const setRole = (address: string, role: Role) =>
-      instance.user.setUserRole({ ...nobody, email: address, role }, within());
+      instance.operator.setUserRole({ email: address, role }, within());
     await setRole(email.toUpperCase(), Role.STAFF);
     assert.equal(await roleNow(tokens.accessToken), Role.CUSTOMER);
     const { tokens: next } = await refresh(tokens.refreshToken);
@@ -221,22 +221,22 @@ describe("the access and user services", () => {
 
   it("forget a deleted user at once, as often as asked, and never give the id again", async () => {
     const { user: owner, email, tokens } = await newAccount(instance);
-    await instance.user.deleteUser(asUser(owner.id), within());
-    await instance.user.deleteUser(asUser(owner.id), within());
+    await instance.user.deleteUser(as(owner.id), within());
+    await instance.user.deleteUser(as(owner.id), within());
     assert.deepEqual(await authenticate(tokens.accessToken), ["SESSION_ENDED"]);
     await assert.rejects(refresh(tokens.refreshToken), { reason: "SESSION_ENDED" });
     await assert.rejects(login(email, PASSWORD), WRONG_CREDENTIALS);
     const unknown = { code: "NOT_FOUND", reason: "USER_NOT_FOUND" };
-    await assert.rejects(instance.user.getUser(asUser(owner.id), within()), unknown);
+    await assert.rejects(instance.user.getUser(as(owner.id), within()), unknown);
     const { user: again } = await register(email, PASSWORD);
     assert.notEqual(again?.id, owner.id);
   });
 
   it("show and delete only who is signed in", async () => {
     const refused = { code: "UNAUTHENTICATED", reason: "SIGN_IN_REQUIRED" };
-    await assert.rejects(instance.user.getUser(nobody, within()), refused);
+    await assert.rejects(instance.user.getUser({}, within()), refused);
     await assert.rejects(instance.user.deleteUser({ context: undefined }, within()), refused);
-    await assert.rejects(instance.user.getUser(asUser(2 ** 31 - 1), within()), {
+    await assert.rejects(instance.user.getUser(as(2 ** 31 - 1), within()), {
       reason: "USER_NOT_FOUND",
     });
   });

@@ -1,6 +1,7 @@
 /** The RPCs of access and user: who may call, what is well-formed, and the way to who knows. */
 import { Controller, Inject } from "@nestjs/common";
 import type * as access from "@piata/contracts/access";
+import type { ItemContext } from "@piata/contracts/item";
 import type * as user from "@piata/contracts/user";
 import { answerEach } from "@piata/kit/batch";
 import { signedIn } from "@piata/kit/context";
@@ -10,7 +11,7 @@ import type { Handlers } from "@piata/kit/rpc-server";
 import { Observable } from "rxjs";
 import { Passwords } from "./passwords.js";
 import { Revocations } from "./revocations.js";
-import { Sessions } from "./sessions.js";
+import { type Bearer, Sessions } from "./sessions.js";
 import { AccessStore } from "./store.js";
 import { findRoleName } from "./tokens.js";
 import { Upkeep } from "./upkeep.js";
@@ -27,8 +28,8 @@ export class AccessHandlers implements Handlers<access.AccessServiceService> {
   }
 
   @Rpc("AccessService", forUsers)
-  async login({ email, password }: access.LoginRequest): Promise<access.LoginResponse> {
-    return { tokens: await this.#sessions.login(email, password) };
+  async login(request: access.LoginRequest): Promise<access.LoginResponse> {
+    return { tokens: await this.#sessions.login(request) };
   }
 
   @Rpc("AccessService", forUsers)
@@ -42,6 +43,22 @@ export class AccessHandlers implements Handlers<access.AccessServiceService> {
     refreshToken,
   }: access.LogoutRequest): Promise<access.LogoutResponse> {
     await this.#sessions.logout(accessToken, refreshToken);
+    return {};
+  }
+
+  @Rpc("AccessService", forUsers)
+  async listSessions({
+    context,
+  }: access.ListSessionsRequest): Promise<access.ListSessionsResponse> {
+    return { sessions: await this.#sessions.list(bearer(context)) };
+  }
+
+  @Rpc("AccessService", forUsers)
+  async revokeSession({
+    context,
+    sessionId,
+  }: access.RevokeSessionRequest): Promise<access.RevokeSessionResponse> {
+    await this.#sessions.revoke(signedIn(context), sessionId);
     return {};
   }
 
@@ -72,17 +89,20 @@ export class AccessHandlers implements Handlers<access.AccessServiceService> {
 export class UserHandlers implements Handlers<user.UserServiceService> {
   readonly #store: AccessStore;
   readonly #passwords: Passwords;
+  readonly #sessions: Sessions;
   readonly #revocations: Revocations;
   readonly #upkeep: Upkeep;
 
   constructor(
     @Inject(AccessStore) store: AccessStore,
     @Inject(Passwords) passwords: Passwords,
+    @Inject(Sessions) sessions: Sessions,
     @Inject(Revocations) revocations: Revocations,
     @Inject(Upkeep) upkeep: Upkeep,
   ) {
     this.#store = store;
     this.#passwords = passwords;
+    this.#sessions = sessions;
     this.#revocations = revocations;
     this.#upkeep = upkeep;
   }
@@ -112,6 +132,15 @@ export class UserHandlers implements Handlers<user.UserServiceService> {
     return {};
   }
 
+  @Rpc("UserService", forUsers)
+  async changePassword({
+    context,
+    ...change
+  }: user.ChangePasswordRequest): Promise<user.ChangePasswordResponse> {
+    await this.#sessions.changePassword(bearer(context), change);
+    return {};
+  }
+
   @Rpc("UserService", onlyFrom("operator"))
   async setUserRole(request: user.SetUserRoleRequest): Promise<user.SetUserRoleResponse> {
     const role = findRoleName(request.role);
@@ -123,3 +152,9 @@ export class UserHandlers implements Handlers<user.UserServiceService> {
     return {};
   }
 }
+
+/** The signed-in user and their session. Throws UNAUTHENTICATED / SIGN_IN_REQUIRED. */
+const bearer = (context: ItemContext | undefined): Bearer => ({
+  userId: signedIn(context),
+  sessionId: context?.sessionId ?? "",
+});

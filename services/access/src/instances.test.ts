@@ -2,16 +2,8 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
 import type { WatchRevocationsResponse } from "@piata/contracts/access";
 import { isFailure } from "@piata/kit/errors";
-import {
-  asUser,
-  type Instance,
-  newAccount,
-  nobody,
-  PASSWORD,
-  startCart,
-  Trial,
-  within,
-} from "./trial.js";
+import { as } from "@piata/testkit/identity";
+import { type Instance, newAccount, PASSWORD, startCart, Trial, within } from "./trial.js";
 
 const sessionOf = (accessToken: string): string =>
   JSON.parse(Buffer.from(accessToken.split(".")[1] as string, "base64url").toString()).sid;
@@ -34,11 +26,11 @@ describe("instances of access", () => {
   after(() => trial.close());
 
   const logout = (instance: Instance, accessToken: string) =>
-    instance.access.logout({ ...nobody, accessToken, refreshToken: "" }, within());
+    instance.access.logout({ accessToken, refreshToken: "" }, within());
 
   it("know each other's sessions", async () => {
     const { user, tokens } = await newAccount(one);
-    const items = [{ ...nobody, accessToken: tokens.accessToken }];
+    const items = [{ accessToken: tokens.accessToken }];
     const { results } = await other.access.batchAuthenticate({ items }, within());
     assert.equal(results[0]?.identity?.userId, user.id);
   });
@@ -66,7 +58,7 @@ describe("instances of access", () => {
   it("tell watchers of a stolen session and of a deleted user's", async () => {
     const [stolen, deleted] = [await newAccount(one), await newAccount(one)];
     const refresh = () =>
-      other.access.refresh({ ...nobody, refreshToken: stolen.tokens.refreshToken }, within());
+      other.access.refresh({ refreshToken: stolen.tokens.refreshToken }, within());
     await refresh();
     await trial.rows(
       `update refresh_tokens set spent_at = now() - interval '1 hour' where session_id = $1`,
@@ -76,7 +68,7 @@ describe("instances of access", () => {
       heardOf(sessionOf(tokens.accessToken), one.access.watchRevocations({})),
     );
     await assert.rejects(refresh(), { reason: "SESSION_ENDED" });
-    await other.user.deleteUser(asUser(deleted.user.id), within());
+    await other.user.deleteUser(as(deleted.user.id), within());
     await Promise.all(heard);
   });
 
@@ -111,10 +103,10 @@ describe("instances of access", () => {
       ACCESS_PASSWORD_CHECKS_WAITING: "3",
     });
     const { email, tokens, user } = await newAccount(small);
-    const items = [{ ...nobody, accessToken: tokens.accessToken }];
+    const items = [{ accessToken: tokens.accessToken }];
     const flood = Promise.allSettled(
       Array.from({ length: 200 }, () =>
-        small.access.login({ ...nobody, email, password: PASSWORD }, within()),
+        small.access.login({ email, password: PASSWORD }, within()),
       ),
     );
     const { results } = await small.access.batchAuthenticate({ items }, within());
@@ -127,7 +119,7 @@ describe("instances of access", () => {
     assert.ok(signedIn.length >= 4, `${signedIn.length} were signed in`);
     assert.ok(refused.length > 0);
     assert.equal(signedIn.length + refused.length, settled.length);
-    await small.access.login({ ...nobody, email, password: PASSWORD }, within());
+    await small.access.login({ email, password: PASSWORD }, within());
   });
 
   it("hash no password of 10 kB: not even one turn is taken for it", async () => {
@@ -135,7 +127,7 @@ describe("instances of access", () => {
       ACCESS_PASSWORD_CHECKS_AT_ONCE: "1",
       ACCESS_PASSWORD_CHECKS_WAITING: "0",
     });
-    const request = { ...nobody, email: "ana@example.com", password: "x1".repeat(5_120) };
+    const request = { email: "ana@example.com", password: "x1".repeat(5_120) };
     const attempts = Array.from({ length: 50 }, () => busy.user.registerUser(request, within()));
     for (const { reason } of (await Promise.allSettled(attempts)) as PromiseRejectedResult[]) {
       assert.equal(reason.reason, "PASSWORD_TOO_LONG");
@@ -166,7 +158,7 @@ describe("a deleted user's cart", () => {
     await away.close(0);
     const instance = await trial.start({ CART_TARGET: `127.0.0.1:${away.port}` });
     const { user } = await newAccount(instance);
-    await instance.user.deleteUser(asUser(user.id), within());
+    await instance.user.deleteUser(as(user.id), within());
     await until(async () => (await erasures()).some(({ tries }) => tries > 0));
     const { server, erased } = await startCart(away.port);
     await until(async () => (await erasures()).length === 0);
@@ -177,7 +169,7 @@ describe("a deleted user's cart", () => {
   it("is erased by another instance when the one that deleted was killed before", async () => {
     const deleter = await trial.start();
     const { user } = await newAccount(deleter);
-    await deleter.user.deleteUser(asUser(user.id), within());
+    await deleter.user.deleteUser(as(user.id), within());
     deleter.service.kill();
     const { server, erased } = await startCart();
     await trial.start({ CART_TARGET: `127.0.0.1:${server.port}` });

@@ -3,32 +3,58 @@ import { CartServiceService } from "@piata/contracts/cart";
 import { UserServiceService } from "@piata/contracts/user";
 import { batched } from "@piata/kit/batch";
 import { migrate } from "@piata/kit/migrate";
+import { Passports } from "@piata/kit/passport";
 import { Database } from "@piata/kit/pg";
+import { openPublicKeys } from "@piata/kit/public-keys";
 import { run } from "@piata/kit/run";
 import { settings } from "./config.js";
+import { GuessStore } from "./guess-store.js";
+import { Guesses } from "./guesses.js";
 import { AccessHandlers, UserHandlers } from "./handlers.js";
 import { Passwords } from "./passwords.js";
 import { Revocations } from "./revocations.js";
 import { Sessions } from "./sessions.js";
+import { openSigningKey } from "./signing-key.js";
 import { AccessStore } from "./store.js";
 import { AccessTokens, CLOCK_TOLERANCE_SECONDS } from "./tokens.js";
 import { Upkeep } from "./upkeep.js";
 
 await run("access", settings, async ({ config, log, metrics, connect, onStop }) => {
   const { databaseUrl, accessTokenSeconds } = config;
-  const accessTokens = await AccessTokens.open(config.signingKeyFile, accessTokenSeconds);
+  const publicKeys = await openPublicKeys(config.publicKeysFile);
+  const accessTokens = await AccessTokens.open({
+    key: await openSigningKey(config.signingKeyFile),
+    publicKeys,
+    lifetimeSeconds: accessTokenSeconds,
+  });
   await migrate(databaseUrl, new URL("../migrations/", import.meta.url));
   const db = new Database(databaseUrl, { program: "access", metrics });
   onStop(() => db.close());
   const store = new AccessStore(db, config);
-  const passwords = await Passwords.open({
-    atOnce: config.passwordChecksAtOnce,
-    waitingMax: config.passwordChecksWaiting,
+  const guessStore = new GuessStore(db);
+  const passwords = await Passwords.open(
+    { atOnce: config.passwordChecksAtOnce, waitingMax: config.passwordChecksWaiting },
+    metrics,
+  );
+  const guesses = new Guesses({
+    store: guessStore,
+    passwords,
+    limits: {
+      perAccount: config.guessesPerAccount,
+      byStrangers: config.guessesByStrangers,
+      perNetwork: config.guessesPerNetwork,
+    },
+    metrics,
   });
 
   const cart = connect("cart", config.cartTarget).client(CartServiceService);
   const erase = batched(cart.batchErase, { name: "cart.erase", metrics });
-  const upkeep = new Upkeep({ store, eraseCart: (context) => erase(context, {}), log });
+  const upkeep = new Upkeep({
+    store,
+    guesses: guessStore,
+    eraseCart: (context) => erase(context, {}),
+    log,
+  });
   onStop(() => upkeep.stop());
 
   const revocations = new Revocations({
@@ -44,6 +70,7 @@ await run("access", settings, async ({ config, log, metrics, connect, onStop }) 
       "piata.access.v1.AccessService": AccessServiceService,
       "piata.user.v1.UserService": UserServiceService,
     },
+    passports: new Passports(publicKeys, log),
     controllers: [AccessHandlers, UserHandlers],
     providers: [
       { provide: AccessStore, useValue: store },
@@ -51,7 +78,7 @@ await run("access", settings, async ({ config, log, metrics, connect, onStop }) 
       { provide: Revocations, useValue: revocations },
       {
         provide: Sessions,
-        useValue: new Sessions({ store, passwords, accessTokens, revocations }),
+        useValue: new Sessions({ store, passwords, guesses, accessTokens, revocations }),
       },
       { provide: Upkeep, useValue: upkeep },
     ],

@@ -1,32 +1,40 @@
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
-import { Passwords } from "./passwords.js";
+import { Metrics } from "@piata/kit/metrics";
+import { type PasswordLimits, Passwords } from "./passwords.js";
 
 const TOO_MANY = { code: "RESOURCE_EXHAUSTED", reason: "TOO_MANY_PASSWORD_CHECKS" };
 
+const open = (limits: PasswordLimits) => Passwords.open(limits, new Metrics("test"));
+
+/** Whether a password is the one of a hash, in the turn of an account of its own. */
+const matches = (passwords: Passwords, hash: string | undefined, password: string) =>
+  passwords.inTurn(randomUUID(), (check) => check(hash, password));
+
 describe("passwords", () => {
   it("are hashed by argon2id with OWASP's parameters and a salt of their own", async () => {
-    const passwords = await Passwords.open({ atOnce: 2, waitingMax: 2 });
+    const passwords = await open({ atOnce: 2, waitingMax: 2 });
     const [one, other] = await Promise.all([
       passwords.hash("same one"),
       passwords.hash("same one"),
     ]);
     assert.match(one, /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
     assert.notEqual(one, other);
-    assert.equal(await passwords.matches(one, "same one"), true);
-    assert.equal(await passwords.matches(one, "Same one"), false);
+    assert.equal(await matches(passwords, one, "same one"), true);
+    assert.equal(await matches(passwords, one, "Same one"), false);
   });
 
   it("match nobody's hash, after the same work", async () => {
-    const passwords = await Passwords.open({ atOnce: 1, waitingMax: 0 });
-    const unknown = passwords.matches(undefined, "same one");
+    const passwords = await open({ atOnce: 1, waitingMax: 0 });
+    const unknown = matches(passwords, undefined, "same one");
     // Its turn is taken: it is being checked against something.
-    await assert.rejects(passwords.matches(undefined, "same one"), TOO_MANY);
+    await assert.rejects(matches(passwords, undefined, "same one"), TOO_MANY);
     assert.equal(await unknown, false);
   });
 
   it("are checked a few at a time, wait within a bound and are refused beyond it", async () => {
-    const passwords = await Passwords.open({ atOnce: 2, waitingMax: 3 });
+    const passwords = await open({ atOnce: 2, waitingMax: 3 });
     const hashes = Array.from({ length: 20 }, () => passwords.hash("same one"));
     const settled = await Promise.allSettled(hashes);
     const refused = settled.filter(({ status }) => status === "rejected");
@@ -37,9 +45,33 @@ describe("passwords", () => {
   });
 
   it("are checked again after a flood, and after a check that broke", async () => {
-    const passwords = await Passwords.open({ atOnce: 1, waitingMax: 1 });
-    await assert.rejects(passwords.matches("not a hash", "same one"));
+    const passwords = await open({ atOnce: 1, waitingMax: 1 });
+    await assert.rejects(matches(passwords, "not a hash", "same one"));
     await Promise.allSettled([1, 2, 3, 4].map(() => passwords.hash("same one")));
-    assert.equal(await passwords.matches(await passwords.hash("same one"), "same one"), true);
+    assert.equal(await matches(passwords, await passwords.hash("same one"), "same one"), true);
+  });
+
+  it("of one account are checked one after the other, and hold up nobody else's", async () => {
+    const passwords = await open({ atOnce: 2, waitingMax: 10 });
+    const order: string[] = [];
+    let inside = 0;
+    let go = () => {};
+    const gate = new Promise<void>((resolve) => {
+      go = resolve;
+    });
+    const mine = ["first", "second", "third"].map((name) =>
+      passwords.inTurn("mine", async () => {
+        inside += 1;
+        assert.equal(inside, 1);
+        await gate;
+        inside -= 1;
+        order.push(name);
+      }),
+    );
+    await passwords.inTurn("other", async () => order.push("other"));
+    await passwords.hash("same one");
+    go();
+    await Promise.all(mine);
+    assert.deepEqual(order, ["other", "first", "second", "third"]);
   });
 });

@@ -6,6 +6,8 @@
 import { randomBytes } from "node:crypto";
 import { hash, verify } from "@node-rs/argon2";
 import { resourceExhausted } from "@piata/kit/errors";
+import type { Metrics } from "@piata/kit/metrics";
+import { Counter } from "prom-client";
 
 // One of OWASP's equal choices for argon2id, which is the library's default algorithm.
 const ARGON2ID = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
@@ -17,41 +19,59 @@ export interface PasswordLimits {
   waitingMax: number;
 }
 
+/**
+ * True when the password is the one of the hash. Without a hash (nobody has that e-mail) it takes as
+ * long and is false: the time must not tell who has an account.
+ */
+type Check = (passwordHash: string | undefined, password: string) => Promise<boolean>;
+
 /** Hashes and checks passwords, a bounded number at once. */
 export class Passwords {
   readonly #limits: PasswordLimits;
   readonly #dummyHash: string;
-  readonly #waiting: (() => void)[] = [];
+  readonly #checks: Counter<"result">;
+  readonly #waiting: { account: string | undefined; begin: () => void }[] = [];
+  /** The accounts whose turn it is. */
+  readonly #busy = new Set<string>();
   #running = 0;
 
-  private constructor(limits: PasswordLimits, dummyHash: string) {
+  private constructor(limits: PasswordLimits, { registry }: Metrics, dummyHash: string) {
     this.#limits = limits;
     this.#dummyHash = dummyHash;
+    this.#checks = new Counter({
+      name: "piata_password_checks_total",
+      help: "Passwords checked, by whether they were right.",
+      labelNames: ["result"],
+      registers: [registry],
+    });
   }
 
-  static async open(limits: PasswordLimits): Promise<Passwords> {
-    return new Passwords(limits, await hash(randomBytes(32), ARGON2ID));
+  static async open(limits: PasswordLimits, metrics: Metrics): Promise<Passwords> {
+    return new Passwords(limits, metrics, await hash(randomBytes(32), ARGON2ID));
   }
 
   /** Throws RESOURCE_EXHAUSTED / TOO_MANY_PASSWORD_CHECKS. */
   hash(password: string): Promise<string> {
-    return this.#inTurn(() => hash(password, ARGON2ID));
+    return this.#wait(undefined, () => hash(password, ARGON2ID));
   }
 
-  /**
-   * True when the password is the one of the hash. Without a hash (nobody has that e-mail) it takes
-   * as long and is false: the time must not tell who has an account. Throws like `hash`.
-   */
-  async matches(passwordHash: string | undefined, password: string): Promise<boolean> {
-    const same = await this.#inTurn(() => verify(passwordHash ?? this.#dummyHash, password));
-    return same && passwordHash !== undefined;
+  /** Does what an account's password is needed for, once for each account at a time. Throws like `hash`. */
+  inTurn<Result>(account: string, work: (check: Check) => Promise<Result>): Promise<Result> {
+    return this.#wait(account, () => work(this.#check));
   }
 
-  async #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
-    const { atOnce, waitingMax } = this.#limits;
-    if (this.#running < atOnce) this.#running += 1;
+  readonly #check: Check = async (passwordHash, password) => {
+    const same = await verify(passwordHash ?? this.#dummyHash, password);
+    const isRight = same && passwordHash !== undefined;
+    this.#checks.inc({ result: isRight ? "right" : "wrong" });
+    return isRight;
+  };
+
+  async #wait<Result>(account: string | undefined, work: () => Promise<Result>): Promise<Result> {
+    const { waitingMax } = this.#limits;
+    if (this.#mayBegin(account)) this.#begin(account);
     else if (this.#waiting.length < waitingMax) {
-      await new Promise<void>((turn) => this.#waiting.push(turn));
+      await new Promise<void>((begin) => this.#waiting.push({ account, begin }));
     } else {
       throw resourceExhausted(
         "TOO_MANY_PASSWORD_CHECKS",
@@ -61,10 +81,31 @@ export class Passwords {
     try {
       return await work();
     } finally {
-      // A turn is handed on, so that who comes just now does not overtake who waits.
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#running -= 1;
+      this.#running -= 1;
+      if (account !== undefined) this.#busy.delete(account);
+      this.#callNext();
     }
+  }
+
+  #mayBegin(account: string | undefined): boolean {
+    return this.#running < this.#limits.atOnce && !this.#isBusy(account);
+  }
+
+  #isBusy(account: string | undefined): boolean {
+    return account !== undefined && this.#busy.has(account);
+  }
+
+  #begin(account: string | undefined): void {
+    this.#running += 1;
+    if (account !== undefined) this.#busy.add(account);
+  }
+
+  /** A turn is handed on here and now, so that who comes next does not overtake who waits. */
+  #callNext(): void {
+    const index = this.#waiting.findIndex(({ account }) => this.#mayBegin(account));
+    const [next] = index < 0 ? [] : this.#waiting.splice(index, 1);
+    if (!next) return;
+    this.#begin(next.account);
+    next.begin();
   }
 }

@@ -1,54 +1,81 @@
 /** Signing in and out, and who a token speaks for. */
-import type { Identity, Tokens } from "@piata/contracts/access";
-import { type Failure, unauthenticated } from "@piata/kit/errors";
+import type { Identity, LoginRequest, Session, Tokens } from "@piata/contracts/access";
+import { type Failure, invalidArgument, notFound, unauthenticated } from "@piata/kit/errors";
+import { accountOf } from "./guess-limits.js";
+import type { Guesses } from "./guesses.js";
+import { originOf } from "./origin.js";
 import type { Passwords } from "./passwords.js";
 import type { Revocations } from "./revocations.js";
 import type { AccessStore, OpenSession } from "./store.js";
 import {
   type AccessTokens,
   findRefreshTokenHash,
+  findSessionId,
   newRefreshToken,
   roleOf,
   type SignedClaims,
 } from "./tokens.js";
-import { findEmail, findPassword } from "./user.js";
+import { checkedPassword, findEmail, findPassword, userNotFound } from "./user.js";
 
 export interface SessionsOptions {
   store: AccessStore;
   passwords: Passwords;
+  guesses: Guesses;
   accessTokens: AccessTokens;
   revocations: Revocations;
+}
+
+/** A user in one of their sessions. */
+export interface Bearer {
+  userId: number;
+  sessionId: string;
+}
+
+export interface PasswordChange {
+  currentPassword: string;
+  newPassword: string;
+  /** From which they ask. */
+  address: string;
 }
 
 /** Starts, renews and ends sessions. */
 export class Sessions {
   readonly #store: AccessStore;
   readonly #passwords: Passwords;
+  readonly #guesses: Guesses;
   readonly #accessTokens: AccessTokens;
   readonly #revocations: Revocations;
 
-  constructor({ store, passwords, accessTokens, revocations }: SessionsOptions) {
+  constructor({ store, passwords, guesses, accessTokens, revocations }: SessionsOptions) {
     this.#store = store;
     this.#passwords = passwords;
+    this.#guesses = guesses;
     this.#accessTokens = accessTokens;
     this.#revocations = revocations;
   }
 
   /**
    * Starts a session. Throws UNAUTHENTICATED / WRONG_CREDENTIALS; RESOURCE_EXHAUSTED /
-   * TOO_MANY_PASSWORD_CHECKS.
+   * TOO_MANY_PASSWORD_CHECKS, TOO_MANY_FAILED_LOGINS.
    */
-  async login(emailText: string, passwordText: string): Promise<Tokens> {
-    const password = findPassword(passwordText);
+  async login({ email: emailText, password: text, client }: LoginRequest): Promise<Tokens> {
+    const password = findPassword(text);
     // Nobody has such a password, whoever is asked for: no account is given away by refusing early.
     if (password === undefined) throw wrongCredentials();
     const email = findEmail(emailText);
-    const user = email === undefined ? undefined : await this.#store.findCredentials(email);
-    const matches = await this.#passwords.matches(user?.passwordHash, password);
-    if (!user || !matches) throw wrongCredentials();
+    const origin = originOf(client);
+    const user = await this.#store.findCredentials(email, origin.network);
+    const isRight = await this.#guesses.isRight({
+      account: accountOf(emailText),
+      network: origin.network,
+      isKnown: user?.isKnown ?? false,
+      passwordHash: user?.passwordHash,
+      password,
+    });
+    if (!user || !isRight) throw wrongCredentials();
     const { token, hash } = newRefreshToken();
-    const session = await this.#store.openSession(user.userId, hash);
-    // The user was deleted while the password was checked.
+    const session = await this.#store.openSession(user, hash, origin);
+    // The user was deleted, or has another password, since it was checked.
     if (!session) throw wrongCredentials();
     return this.#tokens(session, token);
   }
@@ -86,6 +113,45 @@ export class Sessions {
     this.#revocations.pollSoon();
   }
 
+  /** The open sessions of a user, the newest first. */
+  async list({ userId, sessionId }: Bearer): Promise<Session[]> {
+    const sessions = await this.#store.listOpen(userId);
+    return sessions.map(({ address, userAgent, ...session }) => ({
+      ...session,
+      client: { address: address ?? "", userAgent: userAgent ?? "" },
+      current: session.id === sessionId,
+    }));
+  }
+
+  /** Ends one of a user's open sessions. Throws NOT_FOUND / SESSION_NOT_FOUND. */
+  async revoke(userId: number, sessionId: string): Promise<void> {
+    const id = findSessionId(sessionId);
+    if (id === undefined || !(await this.#store.revoke(userId, id))) {
+      throw notFound("SESSION_NOT_FOUND", "You have no such open session.");
+    }
+    this.#revocations.pollSoon();
+  }
+
+  /**
+   * Gives a user another password and ends all their other sessions. Throws NOT_FOUND /
+   * USER_NOT_FOUND; INVALID_ARGUMENT / PASSWORD_WRONG, PASSWORD_WEAK, PASSWORD_TOO_LONG;
+   * RESOURCE_EXHAUSTED / TOO_MANY_PASSWORD_CHECKS, TOO_MANY_FAILED_LOGINS.
+   */
+  async changePassword({ userId, sessionId }: Bearer, change: PasswordChange): Promise<void> {
+    const { network } = originOf({ address: change.address, userAgent: "" });
+    const user = await this.#store.findCredentialsOf(userId, network);
+    if (!user) throw userNotFound();
+    const next = checkedPassword(change.newPassword, user.email, "newPassword");
+    const password = findPassword(change.currentPassword);
+    if (password === undefined) throw passwordWrong();
+    const guess = { ...user, account: user.email, network, password };
+    if (!(await this.#guesses.isRight(guess))) throw passwordWrong();
+    const nextHash = await this.#passwords.hash(next);
+    // By now another of their sessions may have changed it.
+    if (!(await this.#store.changePassword(user, nextHash, sessionId))) throw passwordWrong();
+    this.#revocations.pollSoon();
+  }
+
   /**
    * Whom each access token speaks for. Failures: UNAUTHENTICATED / TOKEN_INVALID, TOKEN_EXPIRED,
    * SESSION_ENDED.
@@ -99,13 +165,16 @@ export class Sessions {
     );
     const sessionIds = [...new Set(current.map(({ sessionId }) => sessionId))];
     const open = sessionIds.length > 0 ? await this.#store.findOpen(sessionIds) : new Set();
-    return verdicts.map((claims) => {
-      if (!claims) return tokenInvalid();
-      if (claims.expired) return tokenExpired();
-      const { userId, role, sessionId, expiresAt } = claims;
-      if (!open.has(sessionId)) return sessionEnded();
-      return { identity: { userId, role: roleOf(role), sessionId, expiresAt } };
-    });
+    return Promise.all(
+      verdicts.map(async (claims) => {
+        if (!claims) return tokenInvalid();
+        if (claims.expired) return tokenExpired();
+        const { userId, role, sessionId, expiresAt } = claims;
+        if (!open.has(sessionId)) return sessionEnded();
+        const passport = await this.#accessTokens.passport(claims);
+        return { identity: { userId, role: roleOf(role), sessionId, expiresAt, passport } };
+      }),
+    );
   }
 
   async #tokens(session: OpenSession, refreshToken: string): Promise<Tokens> {
@@ -127,3 +196,7 @@ const tokenExpired = (): Failure =>
   unauthenticated("TOKEN_EXPIRED", "The token's time is over; refresh it, or sign in.");
 const sessionEnded = (): Failure =>
   unauthenticated("SESSION_ENDED", "The session has ended; sign in again.");
+const passwordWrong = (): Failure =>
+  invalidArgument("PASSWORD_WRONG", "The current password is another one.", {
+    field: "currentPassword",
+  });

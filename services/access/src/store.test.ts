@@ -7,7 +7,7 @@ import { Database, statement } from "@piata/kit/pg";
 import type { TestDatabase } from "@piata/testkit/database";
 import { AccessStore, type OpenSession } from "./store.js";
 import { newRefreshToken } from "./tokens.js";
-import { createDatabase } from "./trial.js";
+import { createDatabase, NOWHERE } from "./trial.js";
 
 describe("the store", () => {
   let database: TestDatabase;
@@ -28,11 +28,22 @@ describe("the store", () => {
     db.rows<Row>(statement("", sql), values);
   const newEmail = () => `${randomUUID()}@example.com`;
 
+  const openSession = (userId: number) =>
+    store.openSession({ userId, passwordHash: "a hash" }, newRefreshToken().hash, NOWHERE);
+
   async function signedIn(): Promise<{ session: OpenSession; hash: Buffer; email: string }> {
     const email = newEmail();
     const { id } = await store.createUser(email, "a hash");
     const { hash } = newRefreshToken();
-    return { session: (await store.openSession(id, hash)) as OpenSession, hash, email };
+    return {
+      session: (await store.openSession(
+        { userId: id, passwordHash: "a hash" },
+        hash,
+        NOWHERE,
+      )) as OpenSession,
+      hash,
+      email,
+    };
   }
 
   const spentAgo = (hash: Buffer, seconds: number) =>
@@ -151,11 +162,11 @@ describe("the store", () => {
   it("leaves a tombstone of a deleted user, ends every session and plans the erasure", async () => {
     const { session, hash, email } = await signedIn();
     const { userId } = session;
-    const second = await store.openSession(userId, newRefreshToken().hash);
+    const second = await openSession(userId);
     const deleted = await Promise.all([1, 2, 3].map(() => store.deleteUser(userId)));
     assert.deepEqual(deleted.sort(), [false, false, true]);
     assert.equal(await store.findUser(userId), undefined);
-    assert.equal(await store.findCredentials(email), undefined);
+    assert.equal(await store.findCredentials(email, undefined), undefined);
     assert.equal(await store.judgeRefused(hash), "ENDED");
     const ids = [session.sessionId, second?.sessionId as string];
     assert.equal((await store.findOpen(ids)).size, 0);
@@ -169,10 +180,7 @@ describe("the store", () => {
   it("opens no session that outlives its user, however sign-ins race with that", async () => {
     for (let round = 0; round < 20; round += 1) {
       const { id } = await store.createUser(newEmail(), "a hash");
-      const [opened] = await Promise.all([
-        store.openSession(id, newRefreshToken().hash),
-        store.deleteUser(id),
-      ]);
+      const [opened] = await Promise.all([openSession(id), store.deleteUser(id)]);
       const open = await rows("select id from sessions where user_id = $1 and ended_at is null", [
         id,
       ]);
@@ -184,7 +192,7 @@ describe("the store", () => {
   it("makes a known user of no unknown one", async () => {
     assert.equal(await store.findUser(2 ** 31 - 1), undefined);
     assert.equal(await store.deleteUser(2 ** 31 - 1), false);
-    assert.equal(await store.openSession(2 ** 31 - 1, newRefreshToken().hash), undefined);
+    assert.equal(await openSession(2 ** 31 - 1), undefined);
     const user = await store.createUser(newEmail(), "a hash");
     assert.deepEqual(await store.findUser(user.id), user);
     assert.equal(user.role, Role.CUSTOMER);

@@ -2,6 +2,7 @@
 import type { User } from "@piata/contracts/user";
 import { alreadyExists } from "@piata/kit/errors";
 import { type Database, statement, violates } from "@piata/kit/pg";
+import type { Origin } from "./origin.js";
 import { type Claims, type RoleName, roleOf } from "./tokens.js";
 
 export interface StoreOptions {
@@ -17,6 +18,25 @@ export interface OpenSession extends Claims {
 
 /** Why a refresh token got nothing; REPLAYED has ended its session just now. */
 export type Refusal = "UNKNOWN" | "EXPIRED" | "ENDED" | "REPLAYED";
+
+/** What a password is checked with. */
+export interface Credentials {
+  userId: number;
+  email: string;
+  passwordHash: string;
+  /** Whether the user has signed in from the network that was asked about. */
+  isKnown: boolean;
+}
+
+/** What a user is shown of one of their sessions. */
+export interface ShownSession {
+  id: string;
+  createdAt: Date;
+  lastUsedAt: Date;
+  expiresAt: Date;
+  address: string | null;
+  userAgent: string | null;
+}
 
 type UserRow = Omit<User, "role"> & { role: RoleName };
 
@@ -51,14 +71,40 @@ export class AccessStore {
     return found && toUser(found);
   }
 
+  /** Asks also for nobody: that takes as long. */
   async findCredentials(
-    email: string,
-  ): Promise<{ userId: number; passwordHash: string } | undefined> {
-    const [found] = await this.#db.rows<{ userId: number; passwordHash: string }>(
-      FIND_CREDENTIALS,
-      [email],
-    );
+    email: string | undefined,
+    network: string | undefined,
+  ): Promise<Credentials | undefined> {
+    const [found] = await this.#db.rows<Credentials>(FIND_CREDENTIALS, [email, network]);
     return found;
+  }
+
+  async findCredentialsOf(
+    userId: number,
+    network: string | undefined,
+  ): Promise<Credentials | undefined> {
+    const [found] = await this.#db.rows<Credentials>(FIND_CREDENTIALS_OF, [userId, network]);
+    return found;
+  }
+
+  /**
+   * Writes another password for the one that was checked, and ends every session but one. False
+   * when the password is another by now, or the user is deleted.
+   */
+  async changePassword(
+    { userId, passwordHash }: Credentials,
+    nextHash: string,
+    sessionId: string,
+  ): Promise<boolean> {
+    return this.#db.transaction(async (tx) => {
+      // The user's row first, as in deleteUser: a sign-in with the old password that is under way
+      // has its session by now, or gets none.
+      const changed = await tx.rows(CHANGE_PASSWORD, [userId, passwordHash, nextHash]);
+      if (changed.length === 0) return false;
+      await tx.rows(END_OTHER_SESSIONS, [userId, sessionId]);
+      return true;
+    });
   }
 
   /** False when nobody has that e-mail. */
@@ -81,10 +127,25 @@ export class AccessStore {
     });
   }
 
-  /** Starts a session with its first refresh token. Undefined when the user is deleted. */
-  async openSession(userId: number, tokenHash: Buffer): Promise<OpenSession | undefined> {
-    const values = [userId, tokenHash, this.#options.refreshTokenSeconds];
-    const [opened] = await this.#db.rows<OpenSession>(OPEN_SESSION, values);
+  /**
+   * Starts a session with its first refresh token. Undefined when the user is deleted or no longer
+   * has that password.
+   */
+  async openSession(
+    { userId, passwordHash }: Pick<Credentials, "userId" | "passwordHash">,
+    tokenHash: Buffer,
+    { address, network, userAgent }: Origin,
+  ): Promise<OpenSession | undefined> {
+    const { refreshTokenSeconds } = this.#options;
+    const [opened] = await this.#db.rows<OpenSession>(OPEN_SESSION, [
+      userId,
+      passwordHash,
+      tokenHash,
+      refreshTokenSeconds,
+      address,
+      network,
+      userAgent,
+    ]);
     return opened;
   }
 
@@ -106,6 +167,16 @@ export class AccessStore {
   /** Ends a session by its id, and the one of a refresh token. */
   async endSessions(sessionId: string | undefined, tokenHash: Buffer | undefined): Promise<void> {
     await this.#db.rows(END_SESSIONS, [sessionId, tokenHash]);
+  }
+
+  /** The open sessions of a user, the newest first, at most 100. */
+  async listOpen(userId: number): Promise<ShownSession[]> {
+    return this.#db.rows<ShownSession>(LIST_OPEN, [userId]);
+  }
+
+  /** Ends an open session of a user. False when they have no such one. */
+  async revoke(userId: number, sessionId: string): Promise<boolean> {
+    return (await this.#db.rows(REVOKE_SESSION, [userId, sessionId])).length === 1;
   }
 
   /** Which of these sessions have not ended. */
@@ -159,9 +230,31 @@ const FIND_USER = statement(
     where id = $1 and deleted_at is null`,
 );
 
-const FIND_CREDENTIALS = statement(
-  "find_credentials",
-  `select id as "userId", password_hash as "passwordHash" from users where email = $1`,
+// Also a session that its user has ended by signing out says where they are at home.
+const CREDENTIALS = `select u.id as "userId", u.email, u.password_hash as "passwordHash",
+          exists (select from sessions s
+                   where s.user_id = u.id and s.network = $2 and s.expires_at > now()) as "isKnown"
+     from users u`;
+
+const FIND_CREDENTIALS = statement("find_credentials", `${CREDENTIALS} where u.email = $1`);
+
+const FIND_CREDENTIALS_OF = statement(
+  "find_credentials_of",
+  `${CREDENTIALS} where u.id = $1 and u.deleted_at is null`,
+);
+
+const CHANGE_PASSWORD = statement(
+  "change_password",
+  `update users set password_hash = $3 where id = $1 and password_hash = $2 returning id`,
+);
+
+// Who has one of them may be a thief, whose place is not to be known as the user's.
+const END_OTHER_SESSIONS = statement(
+  "end_other_sessions",
+  `update sessions
+      set ended_at = coalesce(ended_at, clock_timestamp()),
+          address = null, network = null, user_agent = null
+    where user_id = $1 and id::text <> $2`,
 );
 
 const SET_ROLE = statement("set_role", `update users set role = $2 where email = $1 returning id`);
@@ -175,7 +268,10 @@ const BURY_USER = statement(
 
 const END_ALL_SESSIONS = statement(
   "end_all_sessions",
-  `update sessions set ended_at = clock_timestamp() where user_id = $1 and ended_at is null`,
+  `update sessions
+      set ended_at = coalesce(ended_at, clock_timestamp()),
+          address = null, network = null, user_agent = null
+    where user_id = $1`,
 );
 
 const PLAN_ERASURE = statement(
@@ -186,14 +282,14 @@ const PLAN_ERASURE = statement(
 const OPEN_SESSION = statement(
   "open_session",
   `with alive as (
-     select id, role from users where id = $1 and deleted_at is null for share
+     select id, role from users where id = $1 and password_hash = $2 for share
    ), opened as (
-     insert into sessions (user_id, expires_at)
-     select id, now() + make_interval(secs => $3) from alive
+     insert into sessions (user_id, expires_at, address, network, user_agent)
+     select id, now() + make_interval(secs => $4), $5, $6, $7 from alive
      returning id, user_id, expires_at
    ), issued as (
      insert into refresh_tokens (token_hash, session_id, expires_at)
-     select $2, id, expires_at from opened
+     select $3, id, expires_at from opened
    )
    select opened.id as "sessionId", opened.user_id as "userId", alive.role,
           opened.expires_at as "refreshExpiresAt"
@@ -215,7 +311,7 @@ const ROTATE = statement(
      returning t.session_id, u.role
    ), extended as (
      update sessions s
-        set expires_at = now() + make_interval(secs => $3)
+        set expires_at = now() + make_interval(secs => $3), last_used_at = now()
        from spent
       where s.id = spent.session_id and s.ended_at is null
      returning s.id, s.user_id, spent.role, s.expires_at
@@ -257,6 +353,24 @@ const END_SESSIONS = statement(
       set ended_at = clock_timestamp()
     where ended_at is null
       and id in ($1::uuid, (select session_id from refresh_tokens where token_hash = $2::bytea))`,
+);
+
+const LIST_OPEN = statement(
+  "list_open",
+  `select id, created_at as "createdAt", last_used_at as "lastUsedAt", expires_at as "expiresAt",
+          address, user_agent as "userAgent"
+     from sessions
+    where user_id = $1 and ended_at is null and expires_at > now()
+    order by created_at desc, id
+    limit 100`,
+);
+
+const REVOKE_SESSION = statement(
+  "revoke_session",
+  `update sessions
+      set ended_at = clock_timestamp(), address = null, network = null, user_agent = null
+    where id = $2 and user_id = $1 and ended_at is null and expires_at > now()
+   returning id`,
 );
 
 const FIND_OPEN = statement(

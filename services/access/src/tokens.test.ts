@@ -2,27 +2,35 @@ import assert from "node:assert/strict";
 import { generateKeyPairSync, type KeyObject, randomUUID } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
+import { Role } from "@piata/contracts/item";
 import { ConfigError } from "@piata/kit/config";
+import { openLog } from "@piata/kit/log";
+import { Passports } from "@piata/kit/passport";
+import { openPublicKeys, type PublicKeys } from "@piata/kit/public-keys";
+import { nobody } from "@piata/testkit/identity";
 import { calculateJwkThumbprint, decodeProtectedHeader, SignJWT, UnsecuredJWT } from "jose";
+import { openSigningKey } from "./signing-key.js";
 import { AccessTokens, findRefreshTokenHash, newRefreshToken } from "./tokens.js";
-import { createSigningKey, type SigningKey } from "./trial.js";
+import { createKeyPair, type KeyPair, writeKeySet } from "./trial.js";
 
 describe("an access token", () => {
-  let key: SigningKey;
+  let key: KeyPair;
+  let publicKeys: PublicKeys;
   let tokens: AccessTokens;
   const claims = { userId: 7, sessionId: randomUUID(), role: "staff" as const };
   const nowSeconds = Math.floor(Date.now() / 1_000);
 
   before(async () => {
-    key = await createSigningKey();
-    tokens = await AccessTokens.open(key.file, 600);
+    key = await createKeyPair();
+    publicKeys = await openPublicKeys(key.publicKeysFile);
+    tokens = await AccessTokens.open({ key, publicKeys, lifetimeSeconds: 600 });
   });
   after(() => key.remove());
 
   /** A token as the shop would sign it, but for what is given. */
   function forge(
     payload: Record<string, unknown>,
-    header: { alg: string; kid?: string } = { alg: "EdDSA" },
+    header: { alg?: string; kid?: string | undefined; typ?: string | undefined } = {},
     signer: KeyObject | Uint8Array = key.privateKey,
   ): Promise<string> {
     return new SignJWT({
@@ -35,7 +43,7 @@ describe("an access token", () => {
       exp: nowSeconds + 600,
       ...payload,
     })
-      .setProtectedHeader(header)
+      .setProtectedHeader({ alg: "EdDSA", kid: key.keyId, typ: "JWT", ...header })
       .sign(signer);
   }
 
@@ -52,7 +60,7 @@ describe("an access token", () => {
   });
 
   it("is known again by another instance with the same key", async () => {
-    const other = await AccessTokens.open(key.file, 60);
+    const other = await AccessTokens.open({ key, publicKeys, lifetimeSeconds: 60 });
     assert.equal((await other.verify((await tokens.sign(claims)).token))?.userId, 7);
   });
 
@@ -68,7 +76,37 @@ describe("an access token", () => {
 
   it("is not one when another key signed it", async () => {
     const { privateKey } = generateKeyPairSync("ed25519");
-    assert.equal(await tokens.verify(await forge({}, { alg: "EdDSA" }, privateKey)), undefined);
+    assert.equal(await tokens.verify(await forge({}, {}, privateKey)), undefined);
+  });
+
+  it("is not one without the id of a key that is known, or of another type", async () => {
+    const headers = [
+      { kid: undefined },
+      { kid: "" },
+      { kid: "another" },
+      { typ: undefined },
+      { typ: "at+jwt" },
+      { typ: "passport+jwt" },
+    ];
+    for (const header of headers) {
+      assert.equal(await tokens.verify(await forge({}, header)), undefined, JSON.stringify(header));
+    }
+    assert.equal((await tokens.verify(await forge({})))?.userId, 7);
+  });
+
+  it("is no passport, and a passport is none", async () => {
+    const { token, expiresAt } = await tokens.sign(claims);
+    const passport = await tokens.passport({ ...claims, expiresAt, expired: false });
+    assert.equal(await tokens.verify(passport), undefined);
+    const contexts = [passport, token].map((text) => ({ ...nobody, passport: text }));
+    await new Passports(publicKeys, openLog("test", "fatal")).identify(contexts);
+    const [bearer, forged] = contexts.map(({ userId, role, sessionId }) => ({
+      userId,
+      role,
+      sessionId,
+    }));
+    assert.deepEqual(bearer, { userId: 7, role: Role.STAFF, sessionId: claims.sessionId });
+    assert.deepEqual(forged, { userId: 0, role: Role.UNSPECIFIED, sessionId: "" });
   });
 
   it("is not one without a signature", async () => {
@@ -126,23 +164,44 @@ describe("an access token", () => {
   });
 });
 
-describe("the signing key's file", () => {
-  it("must be there and hold an Ed25519 private key", async () => {
-    const key = await createSigningKey();
+describe("the signing key", () => {
+  const names = (error: unknown) =>
+    error instanceof ConfigError && error.message.startsWith("ACCESS_SIGNING_KEY_FILE: ");
+
+  it("must be an Ed25519 private key in a file", async () => {
+    const key = await createKeyPair();
     const rsa = generateKeyPairSync("rsa", { modulusLength: 2_048 });
     const contents = [
       "not a key",
       rsa.privateKey.export({ type: "pkcs8", format: "pem" }),
       key.publicKey.export({ type: "spki", format: "pem" }),
     ];
-    const names = (error: unknown) =>
-      error instanceof ConfigError && error.message.startsWith("ACCESS_SIGNING_KEY_FILE: ");
     for (const content of contents) {
       await writeFile(key.file, content);
-      await assert.rejects(AccessTokens.open(key.file, 600), names);
+      await assert.rejects(openSigningKey(key.file), names);
     }
     await key.remove();
-    await assert.rejects(AccessTokens.open(key.file, 600), names);
+    await assert.rejects(openSigningKey(key.file), names);
+  });
+
+  it("must be among the public keys, under its own id, and the refusal says what to add", async () => {
+    const [key, other] = [await createKeyPair(), await createKeyPair()];
+    const open = async () =>
+      AccessTokens.open({
+        key,
+        publicKeys: await openPublicKeys(key.publicKeysFile),
+        lifetimeSeconds: 600,
+      });
+    await open();
+    const { x } = key.publicKey.export({ format: "jwk" });
+    for (const keyId of [other.keyId, key.keyId]) {
+      await writeKeySet(key.publicKeysFile, { ...other, keyId });
+      await assert.rejects(
+        open(),
+        (error: Error) => names(error) && error.message.includes(`${x}`),
+      );
+    }
+    for (const each of [key, other]) await each.remove();
   });
 });
 

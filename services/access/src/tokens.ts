@@ -1,18 +1,14 @@
-/** The two kinds of token: access tokens are signed and speak, refresh tokens only point. */
-import {
-  createHash,
-  createPrivateKey,
-  createPublicKey,
-  type KeyObject,
-  randomBytes,
-} from "node:crypto";
-import { readFile } from "node:fs/promises";
+/** The kinds of token: access tokens and passports are signed and speak, refresh tokens only point. */
+import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { Role } from "@piata/contracts/item";
 import { ConfigError } from "@piata/kit/config";
-import { calculateJwkThumbprint, errors, type JWTPayload, jwtVerify, SignJWT } from "jose";
+import { type SigningKey, signPassport } from "@piata/kit/passport";
+import { ALGORITHM, type PublicKeys } from "@piata/kit/public-keys";
+import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify, SignJWT } from "jose";
+import { publicJwk, SIGNING_KEY_NAME } from "./signing-key.js";
 
 const PARTY = "piata";
-const ALGORITHM = "EdDSA";
+const TYPE = "JWT";
 const ACCESS_TOKEN_LENGTH_MAX = 2_048;
 /** How far the clocks of two instances may be apart, in seconds. */
 export const CLOCK_TOLERANCE_SECONDS = 2;
@@ -43,55 +39,79 @@ export const roleOf = (name: RoleName): Role => ROLES[name];
 export const findRoleName = (role: Role): RoleName | undefined =>
   (Object.keys(ROLES) as RoleName[]).find((name) => ROLES[name] === role);
 
+export interface AccessTokensOptions {
+  key: SigningKey;
+  publicKeys: PublicKeys;
+  lifetimeSeconds: number;
+}
+
+/** The id of a session, or undefined when it cannot be one. */
+export const findSessionId = (text: string): string | undefined =>
+  UUID.test(text) ? text : undefined;
+
 /** Signs and reads access tokens. */
 export class AccessTokens {
-  readonly #privateKey: KeyObject;
-  readonly #publicKey: KeyObject;
-  readonly #keyId: string;
+  readonly #key: SigningKey;
+  readonly #findKey: JWTVerifyGetKey;
   readonly #lifetimeSeconds: number;
 
-  private constructor(privateKey: KeyObject, keyId: string, lifetimeSeconds: number) {
-    this.#privateKey = privateKey;
-    this.#publicKey = createPublicKey(privateKey);
-    this.#keyId = keyId;
+  private constructor({ key, publicKeys, lifetimeSeconds }: AccessTokensOptions) {
+    this.#key = key;
     this.#lifetimeSeconds = lifetimeSeconds;
+    this.#findKey = async (header, token) => {
+      // A set of one key would be taken to mean that one.
+      if (header.kid === undefined) throw new errors.JWKSNoMatchingKey();
+      return publicKeys.find(header, token);
+    };
   }
 
-  /** Throws ConfigError when the file holds no Ed25519 private key. */
-  static async open(keyFile: string, lifetimeSeconds: number): Promise<AccessTokens> {
-    const key = await readKey(keyFile);
-    const keyId = await calculateJwkThumbprint(createPublicKey(key));
-    return new AccessTokens(key, keyId, lifetimeSeconds);
+  /** Throws ConfigError when nobody would believe what the key signs. */
+  static async open(options: AccessTokensOptions): Promise<AccessTokens> {
+    const tokens = new AccessTokens(options);
+    const probe = { userId: 1, sessionId: randomUUID(), role: "customer" } as const;
+    if (!(await tokens.verify((await tokens.sign(probe)).token))) {
+      throw new ConfigError(
+        `${SIGNING_KEY_NAME}: add its public key to PIATA_PUBLIC_KEYS_FILE of every program first: ` +
+          JSON.stringify(publicJwk(options.key)),
+      );
+    }
+    return tokens;
   }
 
   async sign({ userId, sessionId, role }: Claims): Promise<{ token: string; expiresAt: Date }> {
     const issuedAt = Math.floor(Date.now() / 1_000);
     const expiresAt = issuedAt + this.#lifetimeSeconds;
     const token = await new SignJWT({ sid: sessionId, role })
-      .setProtectedHeader({ alg: ALGORITHM, kid: this.#keyId, typ: "JWT" })
+      .setProtectedHeader({ alg: ALGORITHM, kid: this.#key.keyId, typ: TYPE })
       .setIssuer(PARTY)
       .setAudience(PARTY)
       .setSubject(String(userId))
       .setIssuedAt(issuedAt)
       .setExpirationTime(expiresAt)
-      .sign(this.#privateKey);
+      .sign(this.#key.privateKey);
     return { token, expiresAt: new Date(expiresAt * 1_000) };
+  }
+
+  /** Says the same as an access token, to the other services and for as long. */
+  passport({ userId, sessionId, role, expiresAt }: SignedClaims): Promise<string> {
+    return signPassport(this.#key, { userId, role: roleOf(role), sessionId }, expiresAt);
   }
 
   /** What a token says, or undefined when it is not one that this shop signed. */
   async verify(token: string): Promise<SignedClaims | undefined> {
     if (token.length > ACCESS_TOKEN_LENGTH_MAX) return undefined;
     try {
-      const { payload } = await jwtVerify(token, this.#publicKey, {
+      const { payload } = await jwtVerify(token, this.#findKey, {
         algorithms: [ALGORITHM],
         issuer: PARTY,
         audience: PARTY,
+        typ: TYPE,
         requiredClaims: ["exp", "iat", "role", "sid", "sub"],
         clockTolerance: CLOCK_TOLERANCE_SECONDS,
       });
       return signedClaims(payload, false);
     } catch (error) {
-      // Expiry is judged last, after the signature, the issuer and the audience.
+      // Expiry is judged last, after the signature, the type, the issuer and the audience.
       if (error instanceof errors.JWTExpired) return signedClaims(error.payload, true);
       if (error instanceof errors.JOSEError) return undefined;
       throw error;
@@ -117,23 +137,6 @@ function signedClaims(payload: JWTPayload, expired: boolean): SignedClaims | und
     expiresAt: new Date(exp * 1_000),
     expired,
   };
-}
-
-async function readKey(keyFile: string): Promise<KeyObject> {
-  const setting = "ACCESS_SIGNING_KEY_FILE";
-  const pem = await readFile(keyFile).catch((error: NodeJS.ErrnoException) => {
-    throw new ConfigError(`${setting}: the file cannot be read (${error.code}).`);
-  });
-  let key: KeyObject | undefined;
-  try {
-    key = createPrivateKey(pem);
-  } catch {
-    // OpenSSL's words would say nothing that the message below does not.
-  }
-  if (key?.asymmetricKeyType !== "ed25519") {
-    throw new ConfigError(`${setting}: the file must hold an Ed25519 private key (PKCS#8, PEM).`);
-  }
-  return key;
 }
 
 /** A new refresh token: 256 random bits, and the hash that is all the database knows. */

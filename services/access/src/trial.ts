@@ -4,41 +4,53 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Controller } from "@nestjs/common";
-import { onlyFrom, Rpc } from "@piata/kit/permission";
 import { AccessServiceService, type Tokens } from "@piata/contracts/access";
 import * as cart from "@piata/contracts/cart";
-import { Role } from "@piata/contracts/item";
 import { type User, UserServiceService } from "@piata/contracts/user";
 import { Secret } from "@piata/kit/config";
-import { newTraceId, ownContext } from "@piata/kit/context";
+import { ownContext } from "@piata/kit/context";
 import { openLog } from "@piata/kit/log";
 import { Metrics } from "@piata/kit/metrics";
 import { migrate } from "@piata/kit/migrate";
+import type { SigningKey } from "@piata/kit/passport";
+import { onlyFrom, Rpc } from "@piata/kit/permission";
 import { Database, statement } from "@piata/kit/pg";
 import type { ProgramServer } from "@piata/kit/program-server";
 import { Channel, type RpcClient } from "@piata/kit/rpc-client";
 import { startRpcServer } from "@piata/kit/rpc-server";
 import { createTestDatabase, type TestDatabase } from "@piata/testkit/database";
+import { keyFiles } from "@piata/testkit/identity";
 import { type RunningService, startService } from "@piata/testkit/service";
+import { originOf } from "./origin.js";
+import { openSigningKey, publicJwk } from "./signing-key.js";
 
 const migrations = new URL("../migrations/", import.meta.url);
 const RPC_TIMEOUT_MS = 10_000;
 
-export interface SigningKey {
+export interface KeyPair extends SigningKey {
+  /** Its private part, and a key set of its public part. */
   file: string;
-  privateKey: KeyObject;
+  publicKeysFile: string;
   publicKey: KeyObject;
   remove(): Promise<void>;
 }
 
-export async function createSigningKey(): Promise<SigningKey> {
+/** A key of its own, in files. */
+export async function createKeyPair(): Promise<KeyPair> {
   const folder = await mkdtemp(join(tmpdir(), "piata-access-"));
   const file = join(folder, "key.pem");
+  const publicKeysFile = join(folder, "keys.json");
   const { privateKey, publicKey } = generateKeyPairSync("ed25519");
   await writeFile(file, privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 });
+  const key = await openSigningKey(file);
+  await writeKeySet(publicKeysFile, key);
   const remove = () => rm(folder, { recursive: true, force: true });
-  return { file, privateKey, publicKey, remove };
+  return { ...key, file, publicKeysFile, publicKey, remove };
 }
+
+/** Writes the public parts of keys as a set. */
+export const writeKeySet = (file: string, ...keys: SigningKey[]): Promise<void> =>
+  writeFile(file, JSON.stringify({ keys: keys.map(publicJwk) }));
 
 export const createDatabase = (): Promise<TestDatabase> =>
   createTestDatabase({
@@ -49,11 +61,13 @@ export const createDatabase = (): Promise<TestDatabase> =>
 
 export interface Instance {
   service: RunningService;
+  /** As the gateway. */
   access: RpcClient<AccessServiceService>;
   user: RpcClient<UserServiceService>;
+  operator: RpcClient<UserServiceService>;
 }
 
-/** One shop's access: any number of instances over one database, with one key. */
+/** One shop's access: any number of instances over one database, with the key of passports. */
 export class Trial {
   readonly key: SigningKey;
   readonly #database: TestDatabase;
@@ -67,25 +81,28 @@ export class Trial {
   }
 
   static async open(): Promise<Trial> {
-    return new Trial(await createSigningKey(), await createDatabase());
+    return new Trial(await openSigningKey(keyFiles().signingKey), await createDatabase());
   }
 
   async start(env: Record<string, string> = {}): Promise<Instance> {
     const service = await startService("access", {
       ACCESS_DATABASE_URL: this.#database.url,
-      ACCESS_SIGNING_KEY_FILE: this.key.file,
       CART_TARGET: "127.0.0.1:1",
       ...env,
     });
-    const channel = new Channel({ service: "access", target: service.address, caller: "test" });
+    const as = (caller: string) =>
+      new Channel({ service: "access", target: service.address, caller });
+    const [gateway, operator] = [as("gateway"), as("operator")];
     this.#stops.push(async () => {
-      channel.close();
+      gateway.close();
+      operator.close();
       await service.stop();
     });
     return {
       service,
-      access: channel.client(AccessServiceService),
-      user: channel.client(UserServiceService),
+      access: gateway.client(AccessServiceService),
+      user: gateway.client(UserServiceService),
+      operator: operator.client(UserServiceService),
     };
   }
 
@@ -98,9 +115,11 @@ export class Trial {
     for (const stop of this.#stops.reverse()) await stop();
     await this.#db.close();
     await this.#database.drop();
-    await this.key.remove();
   }
 }
+
+/** Where nobody knows who signs in. */
+export const NOWHERE = originOf();
 
 export const within = () => ownContext(RPC_TIMEOUT_MS);
 
@@ -115,7 +134,7 @@ export interface Account {
 /** A user of the test's own who has just signed in. */
 export async function newAccount({ access, user: users }: Instance): Promise<Account> {
   const email = `${randomBytes(8).toString("hex")}@example.com`;
-  const request = { ...nobody, email, password: PASSWORD };
+  const request = { email, password: PASSWORD };
   const { user } = await users.registerUser(request, within());
   const { tokens } = await access.login(request, within());
   return { user: user as User, email, tokens: tokens as Tokens };

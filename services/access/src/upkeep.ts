@@ -3,6 +3,7 @@ import { type Context, ownContext } from "@piata/kit/context";
 import { isFailure } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
 import { Worker } from "@piata/kit/worker";
+import type { GuessStore } from "./guess-store.js";
 import type { AccessStore } from "./store.js";
 
 const ERASE_TIMEOUT_MS = 3_000;
@@ -13,6 +14,7 @@ const SWEEP_ROWS_MAX = 5_000;
 
 export interface UpkeepOptions {
   store: AccessStore;
+  guesses: GuessStore;
   /** Erases what the cart service keeps about the context's user; harmless when repeated. */
   eraseCart(context: Context): Promise<unknown>;
   log: Log;
@@ -69,11 +71,13 @@ export class Upkeep {
 
   /** Deletes bounded slices, one after the other, so that no statement holds many rows for long. */
   async #sweep(): Promise<void> {
-    const { store, log } = this.#options;
+    const { store, guesses, log } = this.#options;
+    const rows = SWEEP_ROWS_MAX;
     try {
-      while (!this.#stopped && (await store.deleteExpired(SWEEP_ROWS_MAX)) >= SWEEP_ROWS_MAX);
+      while (!this.#stopped && (await store.deleteExpired(rows)) >= rows);
+      while (!this.#stopped && (await guesses.deleteOld(rows)) >= rows);
     } catch (error) {
-      log.warn({ reason: (error as Error).message }, "could not delete expired sessions");
+      log.warn({ reason: (error as Error).message }, "could not delete expired rows");
     }
   }
 }

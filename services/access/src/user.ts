@@ -51,14 +51,17 @@ export function findPassword(text: string): string | undefined {
   return text.normalize("NFC");
 }
 
-/** A password for a new user. Throws INVALID_ARGUMENT / PASSWORD_TOO_LONG, PASSWORD_WEAK. */
-export function checkedPassword(text: string, email: string): string {
+/**
+ * A new password of a user; `field` is what the failure names. Throws INVALID_ARGUMENT /
+ * PASSWORD_TOO_LONG, PASSWORD_WEAK.
+ */
+export function checkedPassword(text: string, email: string, field = "password"): string {
   const password = findPassword(text);
   if (password === undefined) {
     throw invalidArgument(
       "PASSWORD_TOO_LONG",
-      `password must have at most ${PASSWORD_LENGTH_MAX} characters.`,
-      { field: "password" },
+      `${field} must have at most ${PASSWORD_LENGTH_MAX} characters.`,
+      { field },
     );
   }
   const characters = [...password];
@@ -71,8 +74,8 @@ export function checkedPassword(text: string, email: string): string {
   if (characters.length < PASSWORD_LENGTH_MIN || isGuessable) {
     throw invalidArgument(
       "PASSWORD_WEAK",
-      `password must have at least ${PASSWORD_LENGTH_MIN} characters and not be easy to guess.`,
-      { field: "password" },
+      `${field} must have at least ${PASSWORD_LENGTH_MIN} characters and not be easy to guess.`,
+      { field },
     );
   }
   return password;
