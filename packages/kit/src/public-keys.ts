@@ -58,6 +58,12 @@ export async function openPublicKeys(file: string): Promise<PublicKeys> {
       `${NAME}: the file must be a set of Ed25519 public keys with ids (${faults.join("; ")}).`,
     );
   }
-  const keys = parsed.data.keys.map(({ kty, crv, x, kid }) => ({ kty, crv, x, kid, alg: ALGORITHM }));
+  const keys = parsed.data.keys.map(({ kty, crv, x, kid }) => ({
+    kty,
+    crv,
+    x,
+    kid,
+    alg: ALGORITHM,
+  }));
   return { ids: keys.map(({ kid }) => kid), find: createLocalJWKSet({ keys }) };
 }

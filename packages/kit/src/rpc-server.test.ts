@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Client, credentials, type MethodDefinition } from "@grpc/grpc-js";
 import { Controller } from "@nestjs/common";
-import { fromEveryone, Rpc } from "./permission.js";
 import { until } from "@piata/testkit/until";
 import { service as health } from "grpc-health-check";
 import { Observable } from "rxjs";
 import { notFound } from "./errors.js";
+import { fromEveryone, Rpc } from "./permission.js";
 import {
   charged,
   chargeItem,
