@@ -110,7 +110,7 @@ describe("the start of a server", () => {
     }
     await assert.rejects(
       serve({}, { controllers: [Forgetful, DiscoveryTrial] }),
-      /PaymentService\/BatchVoid has no @GrpcMethod handler/,
+      /PaymentService\/BatchVoid has no @Rpc handler/,
     );
   });
 

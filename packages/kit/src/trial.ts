@@ -12,6 +12,7 @@ import { Metrics } from "./metrics.js";
 import { fromEveryone, Rpc } from "./permission.js";
 import { Channel, type RpcClient } from "./rpc-client.js";
 import { type Handlers, startRpcServer } from "./rpc-server.js";
+import type { Tls } from "./tls.js";
 
 type Payments = Handlers<payment.PaymentServiceService>;
 type Served = Handlers<payment.PaymentServiceService & discovery.DiscoveryServiceService>;
@@ -90,11 +91,12 @@ export interface ServeOptions {
   /** 0 takes any free one. */
   port?: number;
   controllers?: Type[];
+  tls?: Tls | undefined;
 }
 
 /** Serves both services by the handlers that the test gives. */
 export async function serve(handlers: TrialHandlers, options: ServeOptions = {}) {
-  const { port = 0, controllers = [PaymentTrial, DiscoveryTrial] } = options;
+  const { port = 0, controllers = [PaymentTrial, DiscoveryTrial], tls } = options;
   const metrics = new Metrics("trial");
   const server = await startRpcServer({
     host: "127.0.0.1",
@@ -107,6 +109,7 @@ export async function serve(handlers: TrialHandlers, options: ServeOptions = {})
     },
     controllers,
     providers: [{ provide: HANDLERS, useValue: handlers }],
+    tls,
   });
   const address = `127.0.0.1:${server.port}`;
   const channel = new Channel({ service: "trial", target: address, caller: "test" });
