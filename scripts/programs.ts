@@ -1,8 +1,10 @@
 // What each program is started with.
-import { generateKeyPairSync } from "node:crypto";
+import { createPrivateKey, createPublicKey, generateKeyPairSync } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { mkdir, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { calculateJwkThumbprint } from "jose";
+import { writeCertificates } from "./certificates.ts";
 import { SERVICES_WITH_DATABASE, type Service } from "./databases.ts";
 import { findText, writeWhole } from "./files.ts";
 import type { Options, ProgramName } from "./options.ts";
@@ -52,6 +54,8 @@ function environmentOf(name: ProgramName, instance: number, shared: Shared): Nod
     NODE_COMPILE_CACHE: join(options.dataDir, "cache"),
     SHOP_CURRENCY: "EUR",
     PIATA_VERSION: version,
+    PIATA_PUBLIC_KEYS_FILE: publicKeysFile(options.dataDir),
+    [`${prefix}_TLS_DIR`]: tlsDir(options.dataDir, name),
     [`${prefix}_HOST`]: "127.0.0.1",
     [`${prefix}_PORT`]: "0",
     [`${prefix}_HTTP_PORT`]: "0",
@@ -80,7 +84,7 @@ function settingsOf(name: ProgramName, { dataDir }: Options): NodeJS.ProcessEnv 
 }
 
 function isSecretOfOther(key: string, name: ProgramName): boolean {
-  const isSecret = /_(DATABASE_URL|SIGNING_KEY_FILE)$/.test(key);
+  const isSecret = /_(DATABASE_URL|SIGNING_KEY_FILE|TLS_DIR)$/.test(key);
   return isSecret && !key.startsWith(`${name.toUpperCase()}_`);
 }
 
@@ -92,17 +96,40 @@ function signingKeyFile(dataDir: string): string {
   return join(dataDir, "secrets", "access-signing-key.pem");
 }
 
-/** The folders of the data folder, and the key that access signs tokens with. */
+function publicKeysFile(dataDir: string): string {
+  return join(dataDir, "secrets", "public-keys.json");
+}
+
+/** The folder with a program's certificate, or the operator's. */
+export function tlsDir(dataDir: string, name: ProgramName | "operator"): string {
+  return join(dataDir, "secrets", "tls", name);
+}
+
+/**
+ * The folders of the data folder, the key that access signs tokens with, and the certificates of
+ * this start.
+ */
 export async function prepareFolder({ dataDir }: Options): Promise<void> {
   await mkdir(dataDir, { recursive: true });
   await mkdir(join(dataDir, "secrets"), { recursive: true, mode: 0o700 });
   for (const name of ["logs", "images", "cache"]) {
     await mkdir(join(dataDir, name), { recursive: true });
   }
+  await Promise.all([prepareKeys(dataDir), writeCertificates(join(dataDir, "secrets", "tls"))]);
+}
+
+async function prepareKeys(dataDir: string): Promise<void> {
   const keyFile = signingKeyFile(dataDir);
-  if ((await findText(keyFile)) !== undefined) return;
-  const { privateKey } = generateKeyPairSync("ed25519");
-  await writeWhole(keyFile, privateKey.export({ type: "pkcs8", format: "pem" }).toString(), 0o600);
+  let pem = await findText(keyFile);
+  if (pem === undefined) {
+    const { privateKey } = generateKeyPairSync("ed25519");
+    pem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+    await writeWhole(keyFile, pem, 0o600);
+  }
+  const jwk = createPublicKey(createPrivateKey(pem)).export({ format: "jwk" });
+  const kid = await calculateJwkThumbprint(jwk);
+  const keys = JSON.stringify({ keys: [{ ...jwk, kid }] }, null, 2);
+  await writeWhole(publicKeysFile(dataDir), `${keys}\n`);
 }
 
 /** Begins a new log when the old one has grown large, and keeps one old one. */

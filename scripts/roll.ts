@@ -5,9 +5,11 @@ import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { DiscoveryServiceService, type Instance } from "@piata/contracts/discovery";
 import { Channel } from "@piata/kit/rpc-client";
+import { openTls } from "@piata/kit/tls";
 import { findJson, sentence } from "./files.ts";
 import { PROGRAMS, type ProgramName } from "./options.ts";
 import { commandLine } from "./processes.ts";
+import { tlsDir } from "./programs.ts";
 import type { RunningProcess } from "./shop.ts";
 
 /** What the launcher gives a program to stop, 12 s, and to serve, 60 s, and a little. */
@@ -126,7 +128,8 @@ class RunningShop {
   async #untilListed(row: RunningProcess, askedAtMs: number, deadline: AbortSignal): Promise<void> {
     const target = (await this.processes()).find(({ name }) => name === "discovery")?.address;
     if (target === undefined) return;
-    const channel = new Channel({ service: "discovery", target, caller: "roll-command" });
+    const tls = await openTls("--data", tlsDir(this.#dataDir, "operator"));
+    const channel = new Channel({ service: "discovery", target, caller: "operator", tls });
     try {
       const rpc = channel.client(DiscoveryServiceService);
       const isNew = ({ httpAddress, startedAt }: Instance) =>

@@ -7,10 +7,12 @@ import { Role } from "@piata/contracts/item";
 import { UserServiceService } from "@piata/contracts/user";
 import { ownContext } from "@piata/kit/context";
 import { Channel } from "@piata/kit/rpc-client";
+import { openTls } from "@piata/kit/tls";
 import { sentence } from "./files.ts";
+import { tlsDir } from "./programs.ts";
 
 const TIMEOUT_MS = 5_000;
-const USAGE = "npm run staff -- E-MAIL [--customer] [--data DIR | --access HOST:PORT]";
+const USAGE = "npm run staff -- E-MAIL [--customer] [--data DIR | --access HOST:PORT --tls DIR]";
 const root = join(import.meta.dirname, "..");
 
 async function main(): Promise<void> {
@@ -19,7 +21,8 @@ async function main(): Promise<void> {
   if (values.help) return console.log(`Usage: ${USAGE}`);
   if (email === undefined || positionals.length > 1) throw new Error(`Usage: ${USAGE}`);
   const target = values.access ?? (await accessAddress(values.data));
-  const channel = new Channel({ service: "access", target, caller: "staff-command" });
+  const tls = await openTls("--tls", values.tls ?? tlsDir(values.data, "operator"));
+  const channel = new Channel({ service: "access", target, caller: "operator", tls });
   try {
     const role = values.customer ? Role.CUSTOMER : Role.STAFF;
     const context = ownContext(TIMEOUT_MS);
@@ -39,6 +42,7 @@ function readArguments() {
         customer: { type: "boolean", default: false },
         data: { type: "string", default: join(root, ".data") },
         access: { type: "string" },
+        tls: { type: "string" },
         help: { type: "boolean", default: false },
       },
     });

@@ -49,6 +49,7 @@ describe("the configuration", () => {
       port: 0,
       httpPort: 0,
       advertisedHost: undefined,
+      tlsDir: undefined,
       discoveryAddresses: [],
       version: "unknown",
       logLevel: "info",

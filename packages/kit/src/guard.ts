@@ -9,7 +9,13 @@ import {
   type ServerInterceptor,
 } from "@grpc/grpc-js";
 import { type ItemContext, Role } from "@piata/contracts/item";
-import { type Failure, internal, invalidArgument, permissionDenied, toServiceError } from "./errors.js";
+import {
+  type Failure,
+  internal,
+  invalidArgument,
+  permissionDenied,
+  toServiceError,
+} from "./errors.js";
 import type { Passports } from "./passport.js";
 import type { Permission } from "./permission.js";
 
@@ -98,4 +104,7 @@ function contextsOf({ context, items }: Carrier): ItemContext[] {
 const callerNotAllowed = (caller: string, path: string) =>
   permissionDenied("CALLER_NOT_ALLOWED", `${caller || "Nobody"} may not call ${path}.`);
 const messageInvalid = () =>
-  invalidArgument("MESSAGE_INVALID", "The request is not a message of the type that the RPC takes.");
+  invalidArgument(
+    "MESSAGE_INVALID",
+    "The request is not a message of the type that the RPC takes.",
+  );

@@ -65,14 +65,14 @@ export class Passports {
    * context said. Returns a promise only when there is something to wait for.
    */
   identify(contexts: readonly ItemContext[]): Promise<unknown> | undefined {
-    let unknown: Promise<void>[] | undefined;
+    const unknown: Promise<void>[] = [];
     for (const context of contexts) {
       const { passport } = context;
       const known = passport === "" ? undefined : this.#known.get(passport);
       if (passport === "" || (known && known.endsMs > Date.now())) settle(context, known);
-      else (unknown ??= []).push(this.#check(context));
+      else unknown.push(this.#check(context));
     }
-    return unknown && Promise.all(unknown);
+    return unknown.length > 0 ? Promise.all(unknown) : undefined;
   }
 
   async #check(context: ItemContext): Promise<void> {

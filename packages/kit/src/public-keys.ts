@@ -17,7 +17,7 @@ export const publicKeysFile = () =>
     "The JSON Web Key Set whose keys sign access tokens and passports; the same for all programs.",
   );
 
-// Others may stand beside them: "use", "alg", a private part by mistake is a fault.
+// Other members, such as "use", may stand beside these.
 const KEY_SET = z.object({
   keys: z
     .array(
@@ -26,7 +26,7 @@ const KEY_SET = z.object({
         crv: z.literal("Ed25519"),
         x: z.string().regex(/^[\w-]{43}$/),
         kid: z.string().min(1).max(100),
-        d: z.undefined("holds a private key, which does not belong here"),
+        d: z.undefined("this is a private key, which does not belong here").optional(),
       }),
     )
     .min(1)
@@ -58,6 +58,12 @@ export async function openPublicKeys(file: string): Promise<PublicKeys> {
       `${NAME}: the file must be a set of Ed25519 public keys with ids (${faults.join("; ")}).`,
     );
   }
-  const keys = parsed.data.keys.map(({ kty, crv, x, kid }) => ({ kty, crv, x, kid, alg: ALGORITHM }));
+  const keys = parsed.data.keys.map(({ kty, crv, x, kid }) => ({
+    kty,
+    crv,
+    x,
+    kid,
+    alg: ALGORITHM,
+  }));
   return { ids: keys.map(({ kid }) => kid), find: createLocalJWKSet({ keys }) };
 }

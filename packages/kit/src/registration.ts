@@ -30,7 +30,8 @@ export class Registration {
     this.#instance = instance;
     this.#options = options;
     this.#channels = addresses.map(
-      (target) => new Channel({ service: "discovery", target, caller: instance.service, tls: options.tls }),
+      (target) =>
+        new Channel({ service: "discovery", target, caller: instance.service, tls: options.tls }),
     );
     const firsts = this.#channels.map(() => Promise.withResolvers<void>());
     this.#first = Promise.all(firsts.map(({ promise }) => promise));

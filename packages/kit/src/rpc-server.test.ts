@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Client, credentials, type MethodDefinition } from "@grpc/grpc-js";
 import { Controller } from "@nestjs/common";
-import { fromEveryone, Rpc } from "./permission.js";
 import { until } from "@piata/testkit/until";
 import { service as health } from "grpc-health-check";
 import { Observable } from "rxjs";
 import { notFound } from "./errors.js";
+import { fromEveryone, Rpc } from "./permission.js";
 import {
   charged,
   chargeItem,
@@ -110,7 +110,7 @@ describe("the start of a server", () => {
     }
     await assert.rejects(
       serve({}, { controllers: [Forgetful, DiscoveryTrial] }),
-      /PaymentService\/BatchVoid has no @GrpcMethod handler/,
+      /PaymentService\/BatchVoid has no @Rpc handler/,
     );
   });
 

@@ -146,16 +146,6 @@ class PiataServer extends ServerGrpc {
     return server;
   }
 
-  // Nest leaves a method without a handler out in silence; here it is found when the program
-  // starts.
-  override getMessageHandler(
-    ...[service, method, streaming, native]: Parameters<ServerGrpc["getMessageHandler"]>
-  ): ReturnType<ServerGrpc["getMessageHandler"]> {
-    const handler = super.getMessageHandler(service, method, streaming, native);
-    if (!handler) throw new Error(`${service}/${method} has no @Rpc handler.`);
-    return handler;
-  }
-
   // What nobody waits for any more is not begun, and what would wait long is refused at once.
   override createUnaryServiceMethod(handler: Handler) {
     const serve = super.createUnaryServiceMethod(handler) as (
@@ -217,7 +207,10 @@ const deserializer =
     }
   };
 
-/** Throws when a method has no permission, or one that needs passports when there are none. */
+/**
+ * Throws when a method has no handler, which Nest would leave out in silence, or one for users when
+ * there are no passports.
+ */
 function permissionsByPath(options: RpcServerOptions): Map<string, Permission> {
   const { services, controllers, passports } = options;
   const told = permissionsOf(controllers);
@@ -226,7 +219,7 @@ function permissionsByPath(options: RpcServerOptions): Map<string, Permission> {
     Object.values(methods as Record<string, Method>),
   )) {
     const permission = told.get(path.slice(path.lastIndexOf(".") + 1));
-    if (!permission) throw new Error(`${path} has no @Rpc permission.`);
+    if (!permission) throw new Error(`${path} has no @Rpc handler.`);
     if (permission.trusts === "passport" && !passports) {
       throw new Error(`${path} is for users, and there is nothing to check passports with.`);
     }

@@ -2,7 +2,6 @@
  * For tests: a gRPC server whose handlers the test writes, and channels to it over a real socket.
  */
 import { Controller, Inject, type Type } from "@nestjs/common";
-import { fromEveryone, Rpc } from "./permission.js";
 import * as discovery from "@piata/contracts/discovery";
 import * as payment from "@piata/contracts/payment";
 import { nobody } from "@piata/testkit/identity";
@@ -10,13 +9,19 @@ import type { Observable } from "rxjs";
 import { ownContext } from "./context.js";
 import { type Log, openLog } from "./log.js";
 import { Metrics } from "./metrics.js";
-import { Channel } from "./rpc-client.js";
+import { fromEveryone, Rpc } from "./permission.js";
+import { Channel, type RpcClient } from "./rpc-client.js";
 import { type Handlers, startRpcServer } from "./rpc-server.js";
+import type { Tls } from "./tls.js";
 
 type Payments = Handlers<payment.PaymentServiceService>;
 type Served = Handlers<payment.PaymentServiceService & discovery.DiscoveryServiceService>;
 type Discoveries = Handlers<discovery.DiscoveryServiceService>;
-export type TrialHandlers = { -readonly [Name in keyof Served]?: Served[Name] };
+export type TrialHandlers = {
+  -readonly [Name in keyof Served]?: (
+    request: Parameters<Served[Name]>[0],
+  ) => ReturnType<Served[Name]>;
+};
 
 const HANDLERS = Symbol("TrialHandlers");
 const PATIENCE_MS = 10_000;
@@ -86,11 +91,12 @@ export interface ServeOptions {
   /** 0 takes any free one. */
   port?: number;
   controllers?: Type[];
+  tls?: Tls | undefined;
 }
 
 /** Serves both services by the handlers that the test gives. */
 export async function serve(handlers: TrialHandlers, options: ServeOptions = {}) {
-  const { port = 0, controllers = [PaymentTrial, DiscoveryTrial] } = options;
+  const { port = 0, controllers = [PaymentTrial, DiscoveryTrial], tls } = options;
   const metrics = new Metrics("trial");
   const server = await startRpcServer({
     host: "127.0.0.1",
@@ -103,6 +109,7 @@ export async function serve(handlers: TrialHandlers, options: ServeOptions = {})
     },
     controllers,
     providers: [{ provide: HANDLERS, useValue: handlers }],
+    tls,
   });
   const address = `127.0.0.1:${server.port}`;
   const channel = new Channel({ service: "trial", target: address, caller: "test" });
@@ -116,6 +123,30 @@ export async function serve(handlers: TrialHandlers, options: ServeOptions = {})
     async close(): Promise<void> {
       channel.close();
       await server.close(1_000);
+    },
+  };
+}
+
+/**
+ * A service's methods over a real socket, each called as a program that may call it: the gateway, or
+ * whom `by` names.
+ */
+export function openClient<Definition extends object>(
+  to: { service: string; target: string },
+  definition: Definition,
+  by: { [Name in keyof Definition]?: string } = {},
+): { rpc: RpcClient<Definition>; close(): void } {
+  const channels = new Map<string, Channel>();
+  const methods = (Object.keys(definition) as (keyof Definition)[]).map((name) => {
+    const caller = by[name] ?? "gateway";
+    const channel = channels.get(caller) ?? new Channel({ ...to, caller });
+    channels.set(caller, channel);
+    return [name, channel.client(definition)[name]];
+  });
+  return {
+    rpc: Object.fromEntries(methods),
+    close: () => {
+      for (const channel of channels.values()) channel.close();
     },
   };
 }

@@ -7,13 +7,14 @@ import {
   CartServiceService,
   CheckoutState,
 } from "@piata/contracts/cart";
-import { type ItemContext, Role } from "@piata/contracts/item";
 import type { Status } from "@piata/contracts/rpc/status";
 import { ownContext } from "@piata/kit/context";
 import { fromStatus, isFailure } from "@piata/kit/errors";
-import { Channel, type RpcClient } from "@piata/kit/rpc-client";
+import type { RpcClient } from "@piata/kit/rpc-client";
+import { openClient } from "@piata/kit/trial";
 import { createTestDatabase, type TestDatabase } from "@piata/testkit/database";
 import { didNotRun } from "@piata/testkit/did-not-run";
+import { as } from "@piata/testkit/identity";
 import { startMongo } from "@piata/testkit/mongo";
 import { type RunningService, startService } from "@piata/testkit/service";
 import { oneAtATime } from "./store.one-at-a-time.js";
@@ -22,6 +23,14 @@ type Client = RpcClient<CartServiceService>;
 type Change = Omit<BatchChangeCartsRequest_Item, "context">;
 
 const soon = () => ownContext(10_000);
+
+const clientOf = ({ address }: RunningService) =>
+  openClient({ service: "cart", target: address }, CartServiceService, {
+    batchTake: "order",
+    batchRestore: "order",
+    batchForget: "order",
+    batchErase: "access",
+  });
 
 const reasonOf = ({ failure }: { failure?: Status | undefined }): string => {
   if (!failure) return "";
@@ -37,21 +46,20 @@ const BAD_QUANTITY = "INVALID_ARGUMENT / QUANTITY_INVALID";
 describe("the cart service", () => {
   let database: TestDatabase;
   let service: RunningService;
-  let channel: Channel;
+  let close: () => void;
   let carts: Client;
   let users = 0;
 
   async function start(): Promise<void> {
     service = await startService("cart", { CART_DATABASE_URL: database.url });
-    channel = new Channel({ service: "cart", target: service.address, caller: "test" });
-    carts = channel.client(CartServiceService);
+    ({ rpc: carts, close } = clientOf(service));
   }
   before(async () => {
     database = await createTestDatabase({ template: "cart_rpc" });
     await start();
   });
   after(async () => {
-    channel.close();
+    close();
     assert.equal(await service.stop(), 0);
     await database.drop();
   });
@@ -231,7 +239,7 @@ describe("the cart service", () => {
     await change(user, { add: line(1, 2) });
     await take(user, 1);
     await change(user, { add: line(3, 4) });
-    channel.close();
+    close();
     service.kill();
     await service.stop();
     await start();
@@ -261,9 +269,8 @@ describe("the cart service without its database", () => {
       CART_DATABASE_URL: `mongodb://127.0.0.1:${proxy.port}/test_outage?directConnection=true`,
     });
     t.after(() => service.stop());
-    const channel = new Channel({ service: "cart", target: service.address, caller: "test" });
-    t.after(() => channel.close());
-    const carts = channel.client(CartServiceService);
+    const { rpc: carts, close } = clientOf(service);
+    t.after(close);
     const add = { ...as(1), add: { productId: 1, quantity: 2 } };
     const added = await carts.batchChangeCarts({ items: [add] }, soon());
     assert.deepEqual(added.results.map(reasonOf), [""]);

@@ -1,6 +1,6 @@
 import { choice, commonSettings, integer, optional, postgresUrl, setting } from "@piata/kit/config";
-import { publicKeysFile } from "@piata/kit/public-keys";
 import { isCurrency } from "@piata/kit/money";
+import { publicKeysFile } from "@piata/kit/public-keys";
 import * as z from "zod";
 
 export const settings = {

@@ -5,13 +5,13 @@ import {
   type CreateProductRequest,
   type Product,
 } from "@piata/contracts/catalog";
-import { type ItemContext, Role } from "@piata/contracts/item";
 import { Secret } from "@piata/kit/config";
 import { ownContext } from "@piata/kit/context";
 import { migrate } from "@piata/kit/migrate";
 import { Database, statement } from "@piata/kit/pg";
-import { Channel } from "@piata/kit/rpc-client";
+import { openClient } from "@piata/kit/trial";
 import { openServiceDatabase } from "@piata/testkit/database";
+import { as } from "@piata/testkit/identity";
 import { startService } from "@piata/testkit/service";
 
 const MIGRATIONS = new URL("../migrations/", import.meta.url);
@@ -60,8 +60,11 @@ export type RunningCatalog = Awaited<ReturnType<typeof startCatalog>>;
 
 export async function startCatalog(url: string, env: Record<string, string> = {}) {
   const service = await startService("catalog", { CATALOG_DATABASE_URL: url, ...env });
-  const channel = new Channel({ service: "catalog", target: service.address, caller: "test" });
-  const rpc = channel.client(CatalogServiceService);
+  const { rpc, close } = openClient(
+    { service: "catalog", target: service.address },
+    CatalogServiceService,
+    { batchReserve: "order", batchSell: "order", batchRelease: "order" },
+  );
   return {
     rpc,
     kill: service.kill,
@@ -74,7 +77,7 @@ export async function startCatalog(url: string, env: Record<string, string> = {}
       return (await rpc.createProduct(request, options())).product as Product;
     },
     async stop() {
-      channel.close();
+      close();
       return service.stop();
     },
   };

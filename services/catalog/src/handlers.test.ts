@@ -8,8 +8,8 @@ import {
 import { Role } from "@piata/contracts/item";
 import type { Status } from "@piata/contracts/rpc/status";
 import { Failure, fromStatus } from "@piata/kit/errors";
+import { as } from "@piata/testkit/identity";
 import {
-  as,
   type CatalogDatabase,
   openDatabase,
   options,

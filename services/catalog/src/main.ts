@@ -1,14 +1,14 @@
 import { CatalogServiceService } from "@piata/contracts/catalog";
 import { migrate } from "@piata/kit/migrate";
-import { Database } from "@piata/kit/pg";
 import { Passports } from "@piata/kit/passport";
+import { Database } from "@piata/kit/pg";
 import { openPublicKeys } from "@piata/kit/public-keys";
 import { run } from "@piata/kit/run";
 import { settings } from "./config.js";
 import { CatalogHandlers, RULES } from "./handlers.js";
 import { CatalogStore } from "./store.js";
 
-await run("catalog", settings, async ({ config, metrics, onStop }) => {
+await run("catalog", settings, async ({ config, log, metrics, onStop }) => {
   const { databaseUrl, currencyCode, writers, writesPerDay } = config;
   await migrate(databaseUrl, new URL("../migrations/", import.meta.url));
   const db = new Database(databaseUrl, { program: "catalog", metrics });

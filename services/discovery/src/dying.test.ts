@@ -58,7 +58,7 @@ describe("with two discoveries that know nothing of each other", () => {
 
   /** A client of both, which knows the addresses of the carts or the gateways. */
   function client(t: TestContext, service: string) {
-    const watcher = new DiscoveryWatcher(addresses(), "test", log);
+    const watcher = new DiscoveryWatcher(addresses(), { caller: "test", log });
     t.after(() => watcher.close());
     const seen = () => watcher.instances(service).map(({ address }) => address);
     return { sees: ({ address }: RunningService) => seen().includes(address) };

@@ -72,6 +72,7 @@ class Access {
       userId: 7,
       role: Role.CUSTOMER,
       sessionId: `session of ${token}`,
+      passport: `passport of ${token}`,
       expiresAt,
     };
     return { identity, failure: undefined };

@@ -1,7 +1,6 @@
 /** What the tests share: databases of their own, and the real programs of a purchase on them. */
 import { CartServiceService, CheckoutState, type Line } from "@piata/contracts/cart";
 import { CatalogServiceService, ReservationState } from "@piata/contracts/catalog";
-import { type ItemContext, Role } from "@piata/contracts/item";
 import {
   type BatchPlaceOrdersRequest_Item,
   type Order,
@@ -15,12 +14,13 @@ import { ownContext } from "@piata/kit/context";
 import { fromStatus } from "@piata/kit/errors";
 import { migrate } from "@piata/kit/migrate";
 import { Database, statement } from "@piata/kit/pg";
-import { Channel } from "@piata/kit/rpc-client";
+import { openClient } from "@piata/kit/trial";
 import {
   createTestDatabase,
   openServiceDatabase,
   type TestDatabase,
 } from "@piata/testkit/database";
+import { as } from "@piata/testkit/identity";
 import { type RunningService, startService } from "@piata/testkit/service";
 import { until } from "@piata/testkit/until";
 
@@ -129,17 +129,10 @@ export async function startShop(
     ORDER_LEASE_MS: "1000",
     ...orderEnv,
   });
-  const channels = new Map(
-    [...programs.keys()].map((service) => [
-      service,
-      new Channel({ service, target: addressOf(service), caller: "test" }),
-    ]),
-  );
-  const channelTo = (name: Name) => channels.get(name) as Channel;
   const [catalogDb, paymentDb] = [catalogUrl, paymentUrl].map(
     (url) => new Database(new Secret(url), { program: "order-test" }),
   ) as [Database, Database];
-  const calls = callsOf(channelTo);
+  const { close, ...calls } = callsOf(addressOf);
   return {
     ...calls,
     orders,
@@ -171,7 +164,7 @@ export async function startShop(
       await until(() => calls.isServing(name), { what: `${name} to serve` });
     },
     async stop() {
-      for (const channel of channels.values()) channel.close();
+      close();
       const codes = await Promise.all([...programs.values()].map(({ service }) => service.stop()));
       await Promise.all([catalogDb.close(), paymentDb.close()]);
       await Promise.all([orders.drop(), ...databases.map((database) => database.drop())]);
@@ -180,11 +173,35 @@ export async function startShop(
   };
 }
 
-function callsOf(channelTo: (name: Name) => Channel) {
-  const cart = channelTo("cart").client(CartServiceService);
-  const catalog = channelTo("catalog").client(CatalogServiceService);
-  const payment = channelTo("payment").client(PaymentServiceService);
-  const order = channelTo("order").client(OrderServiceService);
+function clientsOf(addressOf: (name: Name) => string) {
+  const to = (service: Name) => ({ service, target: addressOf(service) });
+  const clients = {
+    cart: openClient(to("cart"), CartServiceService, {
+      batchTake: "order",
+      batchRestore: "order",
+      batchForget: "order",
+    }),
+    catalog: openClient(to("catalog"), CatalogServiceService, {
+      batchReserve: "order",
+      batchSell: "order",
+      batchRelease: "order",
+    }),
+    payment: openClient(to("payment"), PaymentServiceService, {
+      batchCharge: "order",
+      batchVoid: "order",
+    }),
+    order: openClient(to("order"), OrderServiceService),
+  };
+  const close = () => {
+    for (const client of Object.values(clients)) client.close();
+  };
+  return { ...clients, close };
+}
+
+function callsOf(addressOf: (name: Name) => string) {
+  const clients = clientsOf(addressOf);
+  const [cart, catalog] = [clients.cart.rpc, clients.catalog.rpc];
+  const [payment, order] = [clients.payment.rpc, clients.order.rpc];
   const place = async (userId: number, wish: Partial<BatchPlaceOrdersRequest_Item> = {}) => {
     const item = { ...as(userId), paymentMethod: "", idempotencyKey: "", ...wish };
     const { results } = await order.batchPlaceOrders({ items: [item] }, options());
@@ -199,6 +216,7 @@ function callsOf(channelTo: (name: Name) => Channel) {
     return result?.order as Order;
   };
   return {
+    close: clients.close,
     cart,
     catalog,
     payment,

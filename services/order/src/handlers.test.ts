@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { OrderState } from "@piata/contracts/order";
 import { Failure, isFailure } from "@piata/kit/errors";
-import { as, options, reasonOf, type Shop, startShop } from "./fixture.js";
+import { as } from "@piata/testkit/identity";
+import { options, reasonOf, type Shop, startShop } from "./fixture.js";
 
 const CHARGED = { state: "CHARGED", amountMinor: 3_998 };
 

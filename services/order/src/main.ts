@@ -1,7 +1,7 @@
 import { OrderServiceService } from "@piata/contracts/order";
 import { migrate } from "@piata/kit/migrate";
-import { Database } from "@piata/kit/pg";
 import { Passports } from "@piata/kit/passport";
+import { Database } from "@piata/kit/pg";
 import { openPublicKeys } from "@piata/kit/public-keys";
 import { run } from "@piata/kit/run";
 import { inJob } from "@piata/kit/tracing";

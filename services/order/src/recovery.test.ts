@@ -3,8 +3,9 @@ import { after, before, describe, it } from "node:test";
 import { CheckoutState } from "@piata/contracts/cart";
 import { OrderState } from "@piata/contracts/order";
 import { Failure } from "@piata/kit/errors";
+import { as } from "@piata/testkit/identity";
 import { until } from "@piata/testkit/until";
-import { as, options, type Purchase, type Shop, startShop } from "./fixture.js";
+import { options, type Purchase, type Shop, startShop } from "./fixture.js";
 
 const PAID_ONCE = [{ state: "CHARGED", amountMinor: 1_999 }];
 const SLOW = { paymentMethod: "slow" };

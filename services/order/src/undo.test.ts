@@ -4,8 +4,9 @@ import { after, before, describe, it } from "node:test";
 import { Role } from "@piata/contracts/item";
 import { OrderState } from "@piata/contracts/order";
 import { statement } from "@piata/kit/pg";
+import { as } from "@piata/testkit/identity";
 import { until } from "@piata/testkit/until";
-import { as, options, type Shop, startShop } from "./fixture.js";
+import { options, type Shop, startShop } from "./fixture.js";
 
 // As a bug would leave it: the payment was begun with another amount.
 const BREAK_AMOUNT = statement(

@@ -15,7 +15,7 @@ import { fromStatus } from "@piata/kit/errors";
 import { Metrics } from "@piata/kit/metrics";
 import { migrate } from "@piata/kit/migrate";
 import { Database, statement } from "@piata/kit/pg";
-import { Channel } from "@piata/kit/rpc-client";
+import { openClient } from "@piata/kit/trial";
 import { openServiceDatabase } from "@piata/testkit/database";
 import { startService } from "@piata/testkit/service";
 import { charging, move, type Terms } from "./payment.js";
@@ -120,8 +120,11 @@ export async function startPayment(url: string, env: Record<string, string> = {}
     PAYMENT_PROVIDER: "sandbox",
     ...env,
   });
-  const channel = new Channel({ service: "payment", target: service.address, caller: "test" });
-  const rpc = channel.client(PaymentServiceService);
+  const { rpc, close } = openClient(
+    { service: "payment", target: service.address },
+    PaymentServiceService,
+    { batchCharge: "order", batchVoid: "order", batchRefund: "order", reconcile: "operator" },
+  );
   const options = () => ownContext(DEADLINE_MS);
   return {
     rpc,
@@ -142,7 +145,7 @@ export async function startPayment(url: string, env: Record<string, string> = {}
     },
     reconcile: () => rpc.reconcile({}, options()),
     async stop() {
-      channel.close();
+      close();
       return service.stop();
     },
   };

@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { PaymentServiceService } from "@piata/contracts/payment";
+import { ConfigError } from "@piata/kit/config";
+import { Channel } from "@piata/kit/rpc-client";
+import { openTls, type Tls } from "@piata/kit/tls";
+import { openTrialLog, serve, soon } from "@piata/kit/trial";
+import { writeCertificates } from "./certificates.ts";
+
+describe("the certificates", () => {
+  let folder: string;
+  const tlsOf = (name: string, shop = "ours") => openTls("TLS", join(folder, shop, name));
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), "piata-certificates-"));
+    await Promise.all(["ours", "theirs"].map((shop) => writeCertificates(join(folder, shop))));
+  });
+  after(() => rm(folder, { recursive: true }));
+
+  /** What a payment service says to a caller. */
+  async function call({ server, ...how }: { server?: Tls; caller?: string; tls?: Tls }) {
+    const { log, lines } = openTrialLog();
+    const trial = await serve({ batchVoid: async () => ({ results: [] }) }, { log, tls: server });
+    const channel = new Channel({
+      service: "payment",
+      target: trial.address,
+      caller: how.caller ?? "test",
+      tls: how.tls,
+    });
+    try {
+      await channel.client(PaymentServiceService).batchVoid({ items: [] }, soon(2_000));
+      return lines().find(({ msg }) => msg === "call")?.caller;
+    } catch (error) {
+      return (error as { reason: string }).reason;
+    } finally {
+      channel.close();
+      await trial.close();
+    }
+  }
+
+  it("tell a server who calls, whatever the caller says of itself", async () => {
+    const server = await tlsOf("payment");
+    assert.equal(await call({ server, tls: await tlsOf("order"), caller: "operator" }), "order");
+  });
+
+  it("of another shop open nothing", async () => {
+    const server = await tlsOf("payment");
+    const tls = await tlsOf("order", "theirs");
+    assert.equal(await call({ server, tls }), "SERVICE_UNREACHABLE");
+    const { cert, key } = tls;
+    const { ca } = await tlsOf("order");
+    assert.equal(await call({ server, tls: { ca, cert, key } }), "SERVICE_UNREACHABLE");
+  });
+
+  it("are needed: who speaks plain text is not heard, by a server or of one", async () => {
+    assert.equal(await call({ server: await tlsOf("payment") }), "SERVICE_UNREACHABLE");
+    assert.equal(await call({ tls: await tlsOf("order") }), "SERVICE_UNREACHABLE");
+  });
+
+  it("tell a caller that it has reached the service that it means", async () => {
+    const server = await tlsOf("catalog");
+    assert.equal(await call({ server, tls: await tlsOf("order") }), "SERVICE_UNREACHABLE");
+  });
+
+  it("have keys that only their owner can read", async () => {
+    const { mode } = await stat(join(folder, "ours", "order", "tls.key"));
+    assert.equal(mode & 0o077, 0);
+  });
+
+  it("that cannot be used are a fault of the configuration, which says which", async () => {
+    await assert.rejects(tlsOf("nobody"), (error) => {
+      assert.ok(error instanceof ConfigError);
+      assert.match(error.message, /^TLS: ca\.crt cannot be read \(ENOENT\)/);
+      return true;
+    });
+    await writeFile(join(folder, "theirs", "cart", "tls.key"), "no key");
+    await assert.rejects(tlsOf("cart", "theirs"), /^ConfigError|^Error: TLS: the certificates/);
+  });
+});
