@@ -130,7 +130,7 @@ describe("the access and user services", () => {
     const claims = JSON.parse(Buffer.from(payload as string, "base64url").toString());
     const sign = (changed: object) =>
       new SignJWT({ ...claims, ...changed })
-        .setProtectedHeader({ alg: "EdDSA" })
+        .setProtectedHeader({ alg: "EdDSA", kid: trial.key.keyId, typ: "JWT" })
         .sign(trial.key.privateKey);
     const expired = await sign({ exp: claims.iat - 60 });
     const unknownSession = await sign({ sid: randomUUID() });

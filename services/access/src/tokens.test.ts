@@ -8,7 +8,13 @@ import { openLog } from "@piata/kit/log";
 import { Passports } from "@piata/kit/passport";
 import { openPublicKeys, type PublicKeys } from "@piata/kit/public-keys";
 import { nobody } from "@piata/testkit/identity";
-import { calculateJwkThumbprint, decodeProtectedHeader, SignJWT, UnsecuredJWT } from "jose";
+import {
+  calculateJwkThumbprint,
+  decodeProtectedHeader,
+  type JWTHeaderParameters,
+  SignJWT,
+  UnsecuredJWT,
+} from "jose";
 import { openSigningKey } from "./signing-key.js";
 import { AccessTokens, findRefreshTokenHash, newRefreshToken } from "./tokens.js";
 import { createKeyPair, type KeyPair, writeKeySet } from "./trial.js";
@@ -43,7 +49,12 @@ describe("an access token", () => {
       exp: nowSeconds + 600,
       ...payload,
     })
-      .setProtectedHeader({ alg: "EdDSA", kid: key.keyId, typ: "JWT", ...header })
+      .setProtectedHeader({
+        alg: "EdDSA",
+        kid: key.keyId,
+        typ: "JWT",
+        ...header,
+      } as JWTHeaderParameters)
       .sign(signer);
   }
 
