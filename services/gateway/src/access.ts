@@ -1,5 +1,5 @@
 /** Signing in and out, and one's own data. */
-import type { AccessServiceService, Tokens } from "@piata/contracts/access";
+import type { AccessServiceService, Client, Session, Tokens } from "@piata/contracts/access";
 import { Role } from "@piata/contracts/item";
 import { type User, UserServiceService } from "@piata/contracts/user";
 import { unauthenticated } from "@piata/kit/errors";
@@ -9,6 +9,10 @@ import { ACCESS_COOKIE, type GraphqlContext, REFRESH_COOKIE } from "./graphql-co
 
 interface Credentials {
   input: { email: string; password: string };
+}
+
+interface PasswordChange {
+  input: { currentPassword: string; newPassword: string };
 }
 
 export interface AccessOptions {
@@ -22,8 +26,10 @@ export interface AccessOptions {
 export function access({ channel, access: rpc, cookieSecure }: AccessOptions) {
   const users = channel.client(UserServiceService);
 
-  const login = async ({ input }: Credentials, { anyone }: GraphqlContext): Promise<Tokens> =>
-    (await rpc.login(input, anyone)).tokens as Tokens;
+  const login = async ({ input }: Credentials, context: GraphqlContext): Promise<Tokens> => {
+    const request = { ...input, client: clientOf(context) };
+    return (await rpc.login(request, context.anyone)).tokens as Tokens;
+  };
 
   const refresh = async (
     refreshToken: string | undefined,
@@ -66,6 +72,8 @@ export function access({ channel, access: rpc, cookieSecure }: AccessOptions) {
         const { id, email, role, createdAt } = (await users.getUser({}, caller)).user as User;
         return { id, email, role: Role[role], createdAt: (createdAt as Date).toISOString() };
       },
+      sessions: async (_: unknown, __: unknown, context: GraphqlContext) =>
+        (await rpc.listSessions({}, await context.signedIn())).sessions.map(shownSession),
     },
     Mutation: {
       login: async (_: unknown, credentials: Credentials, context: GraphqlContext) =>
@@ -86,6 +94,15 @@ export function access({ channel, access: rpc, cookieSecure }: AccessOptions) {
         await users.registerUser(input, anyone);
         return "Registered.";
       },
+      changePassword: async (_: unknown, { input }: PasswordChange, context: GraphqlContext) => {
+        const request = { ...input, address: clientOf(context).address };
+        await users.changePassword(request, await context.signedIn());
+        return "Password changed.";
+      },
+      revokeSession: async (_: unknown, { id }: { id: string }, context: GraphqlContext) => {
+        await rpc.revokeSession({ sessionId: id }, await context.signedIn());
+        return "Session ended.";
+      },
       deleteMe: async (_: unknown, __: unknown, context: GraphqlContext) => {
         const caller = await context.signedIn();
         await users.deleteUser({}, caller);
@@ -96,6 +113,21 @@ export function access({ channel, access: rpc, cookieSecure }: AccessOptions) {
   };
   return { resolvers };
 }
+
+const clientOf = ({ request }: GraphqlContext): Client => ({
+  address: request.ip,
+  userAgent: request.headers["user-agent"] ?? "",
+});
+
+const shownSession = ({ id, createdAt, lastUsedAt, expiresAt, client, current }: Session) => ({
+  id,
+  createdAt: (createdAt as Date).toISOString(),
+  lastUsedAt: (lastUsedAt as Date).toISOString(),
+  expiresAt: (expiresAt as Date).toISOString(),
+  address: client?.address || null,
+  userAgent: client?.userAgent || null,
+  current,
+});
 
 const toGraphql = ({ accessToken, accessExpiresAt, refreshToken, refreshExpiresAt }: Tokens) => ({
   accessToken,

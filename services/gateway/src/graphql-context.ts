@@ -72,7 +72,7 @@ export class GraphqlContext {
     if (accessToken === undefined) {
       throw unauthenticated("SIGN_IN_REQUIRED", "Sign in first: this needs an access token.");
     }
-    const { userId, role } = await this.#sessions.identify(this.anyone, accessToken);
-    return { ...this.anyone, userId, role };
+    const { userId, role, passport } = await this.#sessions.identify(this.anyone, accessToken);
+    return { ...this.anyone, userId, role, passport };
   }
 }
