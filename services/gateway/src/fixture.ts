@@ -3,10 +3,7 @@
  * process.
  */
 import assert from "node:assert/strict";
-import { generateKeyPairSync, randomBytes, randomUUID } from "node:crypto";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { randomBytes, randomUUID } from "node:crypto";
 import { Secret } from "@piata/kit/config";
 import { Database, statement } from "@piata/kit/pg";
 import { createTestDatabase, type TestDatabase } from "@piata/testkit/database";
@@ -33,7 +30,6 @@ export interface Shop {
 }
 
 export async function startShop(gatewayEnv: Record<string, string> = {}): Promise<Shop> {
-  const folder = await mkdtemp(join(tmpdir(), "piata-gateway-"));
   const databases = await openDatabases();
   const environments: Partial<Record<Service, Record<string, string>>> = {};
   const start = (service: Service, env: Record<string, string> = {}) => {
@@ -47,10 +43,7 @@ export async function startShop(gatewayEnv: Record<string, string> = {}): Promis
     start("payment", { PAYMENT_PROVIDER: "sandbox" }),
   ]);
   const [access, order] = await Promise.all([
-    start("access", {
-      CART_TARGET: cart.address,
-      ACCESS_SIGNING_KEY_FILE: await newSigningKey(folder),
-    }),
+    start("access", { CART_TARGET: cart.address }),
     start("order", {
       CART_TARGET: cart.address,
       CATALOG_TARGET: catalog.address,
@@ -87,7 +80,6 @@ export async function startShop(gatewayEnv: Record<string, string> = {}): Promis
         await Promise.all(group.map((name) => stopCleanly(programs[name])));
       }
       await Promise.all(Object.values(databases).map((database) => database.drop()));
-      await rm(folder, { recursive: true });
     },
   };
 
@@ -132,13 +124,6 @@ async function digests(service: Service, sql: Sql): Promise<Record<string, strin
     return [`${service} ${name}`, row?.digest ?? ""] as const;
   });
   return Object.fromEntries(await Promise.all(found));
-}
-
-async function newSigningKey(folder: string): Promise<string> {
-  const file = join(folder, "signing-key.pem");
-  const { privateKey } = generateKeyPairSync("ed25519");
-  await writeFile(file, privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 });
-  return file;
 }
 
 export interface Answer {
