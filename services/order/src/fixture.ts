@@ -180,6 +180,7 @@ function clientsOf(addressOf: (name: Name) => string) {
       batchTake: "order",
       batchRestore: "order",
       batchForget: "order",
+      batchErase: "access",
     }),
     catalog: openClient(to("catalog"), CatalogServiceService, {
       batchReserve: "order",
