@@ -190,6 +190,7 @@ function clientsOf(addressOf: (name: Name) => string) {
     payment: openClient(to("payment"), PaymentServiceService, {
       batchCharge: "order",
       batchVoid: "order",
+      reconcile: "operator",
     }),
     order: openClient(to("order"), OrderServiceService),
   };
