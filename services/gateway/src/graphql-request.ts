@@ -1,10 +1,7 @@
 /** What a GraphQL request over HTTP may look like, before it is looked at as GraphQL. */
 import { invalidArgument } from "@piata/kit/errors";
 import type { FastifyRequest } from "fastify";
-import { GraphQLError, getOperationAST, parse } from "graphql";
-
-/** The most tokens of a document: several times what GraphiQL's introspection needs. */
-export const TOKENS_MAX = 1_000;
+import type { Documents } from "./documents.js";
 
 export interface GraphqlRequest {
   query: string;
@@ -14,20 +11,38 @@ export interface GraphqlRequest {
 }
 
 const NAME = /^[_A-Za-z][_0-9A-Za-z]{0,99}$/;
+const SHA256 = /^[0-9a-f]{64}$/;
 
-/** Throws INVALID_ARGUMENT / REQUEST_INVALID, MUTATION_BY_GET; GraphQLErrors of the document. */
-export function graphqlRequest(request: FastifyRequest): GraphqlRequest {
+/**
+ * Throws INVALID_ARGUMENT / REQUEST_INVALID, MUTATION_BY_GET and what Documents.find throws:
+ * GraphQLErrors of the document among them.
+ */
+export function graphqlRequest(request: FastifyRequest, documents: Documents): GraphqlRequest {
   // Not "is it GET": Fastify answers HEAD by the same route.
-  if (request.method === "POST") return checked(request.body);
-  const asked = checked(fromQueryString(request.query as Record<string, unknown>));
-  refuseMutation(asked);
-  return asked;
+  const isPost = request.method === "POST";
+  const { query, sha256, variables, operationName } = checked(
+    isPost ? request.body : fromQueryString(request.query as Record<string, unknown>),
+  );
+  const found = documents.find({ query, sha256, operationName });
+  // A link or an image must not be able to change anything.
+  if (!isPost && found.kind !== "query") {
+    throw invalidArgument("MUTATION_BY_GET", "Mutations need a POST of application/json.");
+  }
+  return { query: found.query, variables, operationName };
 }
 
-function checked(body: unknown): GraphqlRequest {
-  if (typeof body !== "object" || body === null || Array.isArray(body)) throw requestInvalid();
-  const { query, variables, operationName } = body as Record<string, unknown>;
-  if (typeof query !== "string") throw requestInvalid("query");
+function checked(body: unknown) {
+  if (Array.isArray(body)) {
+    throw invalidArgument(
+      "BATCH_REFUSED",
+      "Send one operation in a request, and several requests on one connection.",
+    );
+  }
+  if (typeof body !== "object" || body === null) throw requestInvalid();
+  const { query: text, variables, operationName, ...rest } = body as Record<string, unknown>;
+  const query = text ?? undefined;
+  if (query !== undefined && typeof query !== "string") throw requestInvalid("query");
+  const sha256 = query === undefined ? trustedHash(rest) : undefined;
   if (typeof (variables ?? {}) !== "object" || Array.isArray(variables)) {
     throw requestInvalid("variables");
   }
@@ -38,33 +53,37 @@ function checked(body: unknown): GraphqlRequest {
   }
   return {
     query,
+    sha256,
     variables: (variables ?? {}) as Record<string, unknown>,
     operationName: name,
   };
 }
 
-function fromQueryString({ query, variables, operationName }: Record<string, unknown>) {
-  try {
-    return { query, operationName, variables: variables ? JSON.parse(String(variables)) : null };
-  } catch {
-    throw requestInvalid("variables");
-  }
+/** As GraphQL over HTTP proposes it, or as Apollo's clients send it. */
+function trustedHash({ documentId, extensions }: Record<string, unknown>): string {
+  const { persistedQuery } = (extensions ?? {}) as { persistedQuery?: { sha256Hash?: unknown } };
+  const given = documentId ?? persistedQuery?.sha256Hash;
+  if (given === undefined) throw requestInvalid("query");
+  const field = documentId === undefined ? "extensions" : "documentId";
+  if (typeof given !== "string") throw requestInvalid(field);
+  const hash = documentId === undefined ? given : given.replace(/^sha256:/, "");
+  if (!SHA256.test(hash)) throw requestInvalid(field);
+  return hash;
 }
 
-// A link or an image must not be able to change anything.
-function refuseMutation({ query, operationName }: GraphqlRequest): void {
-  const document = parse(query, { maxTokens: TOKENS_MAX });
-  const operation = getOperationAST(document, operationName);
-  if (!operation) {
-    throw new GraphQLError(
-      operationName === undefined
-        ? "Must provide operation name if query contains multiple operations."
-        : `Unknown operation named "${operationName}".`,
-    );
-  }
-  if (operation.operation !== "query") {
-    throw invalidArgument("MUTATION_BY_GET", "Mutations need a POST of application/json.");
-  }
+function fromQueryString({ variables, extensions, ...rest }: Record<string, unknown>) {
+  const json = (field: string, text: unknown) => {
+    try {
+      return text ? JSON.parse(String(text)) : null;
+    } catch {
+      throw requestInvalid(field);
+    }
+  };
+  return {
+    ...rest,
+    variables: json("variables", variables),
+    extensions: json("extensions", extensions),
+  };
 }
 
 /**
