@@ -1,0 +1,265 @@
+/** Requests as nobody sends them on purpose: of the schema's names, of torn texts, of noise. */
+import * as fc from "fast-check";
+import {
+  type GraphQLArgument,
+  type GraphQLField,
+  type GraphQLInputType,
+  type GraphQLObjectType,
+  type GraphQLSchema,
+  getNamedType,
+  getNullableType,
+  isEnumType,
+  isInputObjectType,
+  isListType,
+  isObjectType,
+} from "graphql";
+
+/** Texts that have meant something to somebody: a language, a database, a protocol. */
+const STRANGE = [
+  "",
+  " ",
+  "\0",
+  "a\0b",
+  "\ud800",
+  "\udc00x",
+  "é\u0301",
+  "\u202e",
+  "💶".repeat(40),
+  "__proto__",
+  "constructor",
+  "toString",
+  "$where",
+  "' or ''='",
+  "%",
+  "\\",
+  "\r\nx: y",
+  "NaN",
+  "MQ==",
+  "a".repeat(3_000),
+  "ana@example.com",
+  "success",
+];
+const KEYS = [
+  "id",
+  "input",
+  "first",
+  "after",
+  "productId",
+  "quantity",
+  "$gt",
+  "$where",
+  ...STRANGE,
+];
+
+const NUMBERS = [
+  ...["0", "-0", "1", "2", "-1", "1.5", "100", "101", "999", "2147483647", "2147483648"],
+  ...["9007199254740993", "1e308", "1e400", "-1e400", "1e-400", `${"9".repeat(400)}`],
+];
+
+const text = fc.oneof(
+  fc.constantFrom(...STRANGE),
+  fc.string({ unit: "binary", maxLength: 40 }),
+  fc.string({ maxLength: 40 }),
+);
+
+/** The text of some JSON; by letters, for there is JSON that no value is written as. */
+export const json: fc.Arbitrary<string> = fc.letrec<{ json: string }>((tie) => ({
+  json: fc.oneof(
+    { depthSize: "small", withCrossShrink: true },
+    fc.constantFrom("null", "true", "false", ...NUMBERS),
+    text.map((value) => JSON.stringify(value)),
+    fc.integer().map(String),
+    fc.double({ noNaN: true, noDefaultInfinity: true }).map(String),
+    fc.nat({ max: 20_000 }).map((depth) => `${"[".repeat(depth)}${"]".repeat(depth)}`),
+    fc.array(tie("json"), { maxLength: 5 }).map((items) => `[${items.join(",")}]`),
+    fc
+      .array(fc.tuple(fc.constantFrom(...KEYS), tie("json")), { maxLength: 5 })
+      .map((pairs) => `{${pairs.map(([key, value]) => `${JSON.stringify(key)}:${value}`)}}`),
+  ),
+})).json;
+
+/** Decisions, each a byte; when there are none left, always the first. */
+class Choices {
+  readonly #bytes: Uint8Array;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  below(count: number): number {
+    const byte = this.#bytes[this.#at++] ?? 0;
+    return byte % count;
+  }
+
+  of<T>(items: readonly T[]): T {
+    return items[this.below(items.length)] as T;
+  }
+
+  /** True once in so many times. */
+  rarely(times: number): boolean {
+    return this.below(times) === times - 1;
+  }
+}
+
+/** Writes one document, mostly as the schema has it, and variables for it. */
+class Writer {
+  readonly #schema: GraphQLSchema;
+  readonly #choices: Choices;
+  readonly #variables = new Map<string, { type: string; value: string }>();
+  readonly #fragments: string[] = [];
+
+  constructor(schema: GraphQLSchema, bytes: Uint8Array) {
+    this.#schema = schema;
+    this.#choices = new Choices(bytes);
+  }
+
+  request(): { query: string; variables: string } {
+    const kind = this.#choices.of(["query", "mutation"] as const);
+    const root = this.#schema.getRootType(kind as never) as GraphQLObjectType;
+    const selection = this.#selection(root, 5);
+    const variables = [...this.#variables];
+    const defined = variables.map(([name, { type }]) => `$${name}: ${type}`).join(" ");
+    const name = this.#choices.of(["", "Q", "constructor"]);
+    const query = `${kind} ${name} ${defined && `(${defined})`} ${this.#directive()} ${selection}
+      ${this.#fragments.join("\n")}`;
+    const values = variables.map(([name, { value }]) => `"${name}":${value}`);
+    return { query, variables: `{${values}}` };
+  }
+
+  #selection(type: GraphQLObjectType, depth: number): string {
+    const fields = Object.values(type.getFields());
+    const count = 1 + this.#choices.below(4);
+    const pieces = Array.from({ length: count }, () => this.#piece(type, fields, depth));
+    return `{ ${pieces.join(" ")} }`;
+  }
+
+  #piece(type: GraphQLObjectType, fields: GraphQLField<unknown, unknown>[], depth: number): string {
+    if (this.#choices.rarely(40))
+      return this.#choices.of(["nothing", "__schema { types { name } }"]);
+    if (this.#choices.rarely(12)) return "__typename";
+    if (depth > 0 && this.#choices.rarely(12)) {
+      return `... on ${type.name} ${this.#directive()} ${this.#selection(type, depth - 1)}`;
+    }
+    if (depth > 0 && this.#choices.rarely(12)) {
+      const name = this.#choices.rarely(4) ? "F0" : `F${this.#fragments.length}`;
+      const body = this.#selection(type, depth - 1);
+      this.#fragments.push(`fragment F${this.#fragments.length} on ${type.name} ${body}`);
+      return `...${name}`;
+    }
+    return this.#field(this.#choices.of(fields), depth);
+  }
+
+  #field({ name, type, args }: GraphQLField<unknown, unknown>, depth: number): string {
+    const alias = this.#choices.rarely(5) ? `a${this.#choices.below(9)}: ` : "";
+    const given = args
+      .filter((argument) => this.#isGiven(argument))
+      .map((one) => this.#argument(one));
+    const below = getNamedType(type);
+    const selection = isObjectType(below) && !this.#choices.rarely(40);
+    return [
+      `${alias}${name}`,
+      given.length > 0 ? `(${given.join(" ")})` : "",
+      this.#directive(),
+      selection ? this.#selection(below, Math.max(0, depth - 1)) : "",
+    ].join(" ");
+  }
+
+  #isGiven({ type }: GraphQLArgument): boolean {
+    return type === getNullableType(type)
+      ? this.#choices.below(2) === 1
+      : !this.#choices.rarely(40);
+  }
+
+  #argument({ name, type }: GraphQLArgument): string {
+    if (this.#choices.below(2) === 0) return `${name}: ${this.#literal(type)}`;
+    const variable = `v${this.#variables.size}`;
+    const named = this.#choices.rarely(30)
+      ? this.#choices.of(["Int", "[Order!]", "Nothing"])
+      : type;
+    this.#variables.set(variable, { type: String(named), value: this.#literal(type, true) });
+    return `${name}: $${variable}`;
+  }
+
+  #literal(type: GraphQLInputType, isJson = false): string {
+    const bare = getNullableType(type);
+    if (this.#choices.rarely(20)) return this.#choices.of(["null", "[]", "{}", "true", "1e400"]);
+    if (isListType(bare)) {
+      const items = Array.from({ length: this.#choices.below(3) }, () =>
+        this.#literal(bare.ofType, isJson),
+      );
+      return `[${items}]`;
+    }
+    if (isInputObjectType(bare)) {
+      const fields = Object.values(bare.getFields()).filter((field) =>
+        this.#isGiven(field as never),
+      );
+      const written = fields.map(
+        (field) =>
+          `${isJson ? `"${field.name}"` : field.name}: ${this.#literal(field.type, isJson)}`,
+      );
+      return `{${written}}`;
+    }
+    if (isEnumType(bare)) return this.#choices.of(bare.getValues()).name;
+    if (String(bare) !== "String") return this.#choices.of(NUMBERS);
+    return JSON.stringify(this.#choices.of(STRANGE));
+  }
+
+  #directive(): string {
+    if (!this.#choices.rarely(20)) return "";
+    return this.#choices.of([
+      "@skip(if: false)",
+      "@include(if: true)",
+      "@skip",
+      "@nothing",
+      "@skip(if: $no)",
+    ]);
+  }
+}
+
+/** The bodies of requests; `honest` are documents to tear. */
+export function bodies(
+  schema: GraphQLSchema,
+  honest: readonly string[],
+): fc.Arbitrary<string | Uint8Array> {
+  const written = fc
+    .uint8Array({ minLength: 10, maxLength: 200 })
+    .map((bytes) => new Writer(schema, bytes).request());
+  const torn = fc
+    .tuple(
+      fc.constantFrom(...honest),
+      fc.array(
+        fc.tuple(
+          fc.nat(),
+          fc.nat({ max: 12 }),
+          fc.oneof(text, fc.constantFrom(...'{}()[]$@!:.|&#"\\')),
+        ),
+        {
+          minLength: 1,
+          maxLength: 3,
+        },
+      ),
+    )
+    .map(([whole, tears]) =>
+      tears.reduce((rest, [at, cut, put]) => {
+        const from = at % (rest.length + 1);
+        return `${rest.slice(0, from)}${put}${rest.slice(from + cut)}`;
+      }, whole),
+    );
+  const body = (query: string, variables: string) =>
+    `{"query":${JSON.stringify(query)},"variables":${variables}}`;
+  const object = json.filter((value) => value.startsWith("{"));
+  return fc.oneof(
+    { weight: 8, arbitrary: written.map(({ query, variables }) => body(query, variables)) },
+    { weight: 3, arbitrary: fc.tuple(torn, object).map(([query, values]) => body(query, values)) },
+    {
+      weight: 5,
+      arbitrary: fc
+        .tuple(fc.constantFrom(...honest), json, json)
+        .map(([query, id, input]) => body(query, `{"id":${id},"input":${input},"s":${id}}`)),
+    },
+    { weight: 1, arbitrary: fc.tuple(text, json).map(([query, values]) => body(query, values)) },
+    { weight: 1, arbitrary: json },
+    { weight: 1, arbitrary: fc.uint8Array({ maxLength: 300 }) },
+  );
+}
