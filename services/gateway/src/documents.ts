@@ -126,7 +126,7 @@ export async function readTrustedDocuments(
 }
 
 function faultsOf(sha256: string, text: unknown, rules: DocumentRules): string[] {
-  if (typeof text !== "string") return ["is not a text"];
+  if (typeof text !== "string") return ["is no text"];
   const faults = sha256Of(text) === sha256 ? [] : [`is not its SHA-256, ${sha256Of(text)}`];
   try {
     const { document } = judge(text, rules);

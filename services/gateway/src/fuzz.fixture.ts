@@ -135,7 +135,7 @@ class Writer {
   }
 
   #piece(type: GraphQLObjectType, fields: GraphQLField<unknown, unknown>[], depth: number): string {
-    if (this.#choices.rarely(40))
+    if (this.#choices.rarely(100))
       return this.#choices.of(["nothing", "__schema { types { name } }"]);
     if (this.#choices.rarely(12)) return "__typename";
     if (depth > 0 && this.#choices.rarely(12)) {
@@ -156,7 +156,7 @@ class Writer {
       .filter((argument) => this.#isGiven(argument))
       .map((one) => this.#argument(one));
     const below = getNamedType(type);
-    const selection = isObjectType(below) && !this.#choices.rarely(40);
+    const selection = isObjectType(below) && !this.#choices.rarely(100);
     return [
       `${alias}${name}`,
       given.length > 0 ? `(${given.join(" ")})` : "",
@@ -168,13 +168,13 @@ class Writer {
   #isGiven({ type }: GraphQLArgument): boolean {
     return type === getNullableType(type)
       ? this.#choices.below(2) === 1
-      : !this.#choices.rarely(40);
+      : !this.#choices.rarely(100);
   }
 
   #argument({ name, type }: GraphQLArgument): string {
     if (this.#choices.below(2) === 0) return `${name}: ${this.#literal(type)}`;
     const variable = `v${this.#variables.size}`;
-    const named = this.#choices.rarely(30)
+    const named = this.#choices.rarely(60)
       ? this.#choices.of(["Int", "[Order!]", "Nothing"])
       : type;
     this.#variables.set(variable, { type: String(named), value: this.#literal(type, true) });
@@ -183,7 +183,7 @@ class Writer {
 
   #literal(type: GraphQLInputType, isJson = false): string {
     const bare = getNullableType(type);
-    if (this.#choices.rarely(20)) return this.#choices.of(["null", "[]", "{}", "true", "1e400"]);
+    if (this.#choices.rarely(40)) return this.#choices.of(["null", "[]", "{}", "true", "1e400"]);
     if (isListType(bare)) {
       const items = Array.from({ length: this.#choices.below(3) }, () =>
         this.#literal(bare.ofType, isJson),
@@ -206,7 +206,7 @@ class Writer {
   }
 
   #directive(): string {
-    if (!this.#choices.rarely(20)) return "";
+    if (!this.#choices.rarely(40)) return "";
     return this.#choices.of([
       "@skip(if: false)",
       "@include(if: true)",

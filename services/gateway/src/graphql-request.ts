@@ -61,13 +61,16 @@ function checked(body: unknown) {
 
 /** As GraphQL over HTTP proposes it, or as Apollo's clients send it. */
 function trustedHash({ documentId, extensions }: Record<string, unknown>): string {
+  if (documentId !== undefined) {
+    return checkedHash("documentId", String(documentId).replace(/^sha256:/, ""));
+  }
   const { persistedQuery } = (extensions ?? {}) as { persistedQuery?: { sha256Hash?: unknown } };
-  const given = documentId ?? persistedQuery?.sha256Hash;
-  if (given === undefined) throw requestInvalid("query");
-  const field = documentId === undefined ? "extensions" : "documentId";
-  if (typeof given !== "string") throw requestInvalid(field);
-  const hash = documentId === undefined ? given : given.replace(/^sha256:/, "");
-  if (!SHA256.test(hash)) throw requestInvalid(field);
+  if (!persistedQuery) throw requestInvalid("query");
+  return checkedHash("extensions", persistedQuery.sha256Hash);
+}
+
+function checkedHash(field: string, hash: unknown): string {
+  if (typeof hash !== "string" || !SHA256.test(hash)) throw requestInvalid(field);
   return hash;
 }
 
