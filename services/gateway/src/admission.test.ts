@@ -166,6 +166,7 @@ describe("a part of the shop that has too much to do", () => {
         introspection: false,
         limits: limitsOf(readConfig(settings, {})),
       }),
+      batchMax: 1,
       resolvers: [
         {
           Query: { busy: refusal("QUEUE_FULL"), maybe: refusal("OVERLOADED") },

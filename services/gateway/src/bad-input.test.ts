@@ -289,7 +289,7 @@ describe("bad input", () => {
     await post('"{ hello }"');
     await post("{}");
     const batch = '[{ "query": "{ hello }" }, { "query": "{ hello }" }]';
-    const refusal = { status: 400, ...invalid("BATCH_REFUSED", "one operation") };
+    const refusal = { status: 400, ...invalid("BATCH_TOO_LARGE", "one operation") };
     await refusedRequest(refusal, { method: "POST", headers, body: batch });
     await post('{ "query": ["{ hello }"] }');
     await post('{ "query": "{ hello }", "variables": [] }');

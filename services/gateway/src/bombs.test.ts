@@ -15,7 +15,7 @@ const BOMBS_PER_SECOND = 100;
 const HONEST = 8;
 const SERVICES = ["access", "catalog", "cart", "order", "payment"] as const;
 const REFUSALS = new Set([
-  "BATCH_REFUSED",
+  "BATCH_TOO_LARGE",
   "BODY_TOO_LARGE",
   "DOCUMENT_TOO_LARGE",
   "GRAPHQL_INVALID",

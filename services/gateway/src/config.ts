@@ -109,6 +109,11 @@ export const settings = {
     optional(integer(1, 10_000_000), 10_000),
     "The most an operation may cost: a field is 1, a list as often what is asked of its items as `first` says (100 for a variable), or ten times.",
   ),
+  batchMax: setting(
+    "GATEWAY_BATCH_MAX",
+    optional(integer(1, 100), 1),
+    "The most operations in a request, as a list; 1 takes no lists. Together they may cost as much as one.",
+  ),
 };
 
 export const limitsOf = (config: ConfigOf<typeof settings>): DocumentLimits => ({

@@ -210,3 +210,63 @@ describe("a gateway without trusted documents", () => {
     assert.deepEqual([answer.status, reasonOf(answer)], [400, "DOCUMENT_UNKNOWN"]);
   });
 });
+
+describe("a list of operations", () => {
+  const post = (url: string, body: unknown) =>
+    fetch(url, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+  const hello = { query: "{ hello }" };
+
+  it("is answered as a list, in order, each operation by itself", async (t) => {
+    const gateway = await startGateway({ GATEWAY_BATCH_MAX: "6" });
+    t.after(() => gateway.stop());
+    const query = "query A { hello } query B { product(id: 0) { id } }";
+    const list = [
+      { query, operationName: "A" },
+      { query: "{ nothing }" },
+      { query, operationName: "B" },
+      { query: "mutation { clearCart }" },
+      [],
+      { query: "query ($skip: Boolean!) { hello @skip(if: $skip) }", variables: { skip: true } },
+    ];
+    for (let time = 0; time < 3; time++) {
+      const response = await post(gateway.url, list);
+      const answers = (await response.json()) as Partial<Answer>[];
+      assert.equal(response.status, 200);
+      assert.deepEqual(
+        answers.map(({ data, errors }) => errors?.[0]?.extensions.reason ?? data),
+        [GREETING, "GRAPHQL_INVALID", "ID_INVALID", "SIGN_IN_REQUIRED", "REQUEST_INVALID", {}],
+      );
+      const traceIds = answers.flatMap(({ errors = [] }) => errors[0]?.extensions.traceId ?? []);
+      assert.deepEqual([...new Set(traceIds)], [response.headers.get("x-trace-id")]);
+    }
+    const refusals: [list: object[], reason: string][] = [
+      [Array.from({ length: 7 }, () => hello), "BATCH_TOO_LARGE"],
+      [[], "REQUEST_INVALID"],
+      [
+        Array.from({ length: 2 }, () => ({
+          query: "{ orders(first: 100) { items { id lines { a b c d e } } } }",
+        })),
+        "DOCUMENT_TOO_LARGE",
+      ],
+    ];
+    for (const [refused, reason] of refusals) {
+      const response = await post(gateway.url, refused);
+      const { errors = [] } = (await response.json()) as Partial<Answer>;
+      assert.deepEqual([response.status, errors[0]?.extensions.reason], [400, reason]);
+    }
+  });
+
+  it("is refused by default, however short", async (t) => {
+    const gateway = await startGateway();
+    t.after(() => gateway.stop());
+    for (const list of [[], [hello], [hello, hello]]) {
+      const response = await post(gateway.url, list);
+      const { errors = [] } = (await response.json()) as Partial<Answer>;
+      assert.deepEqual([response.status, errors[0]?.extensions.reason], [400, "BATCH_TOO_LARGE"]);
+    }
+  });
+});

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { ConfigError } from "@piata/kit/config";
 import { type Failure, invalidArgument } from "@piata/kit/errors";
 import { GraphQLError, type GraphQLSchema, validate } from "graphql";
-import { type DocumentRules, judge, type Operation } from "./document.js";
+import { type DocumentRules, judge, type Operation, tooLarge } from "./document.js";
 
 /** Documents that are kept judged, parsed and compiled, for each of right and wrong. */
 const DOCUMENTS_MAX = 100;
@@ -68,6 +68,12 @@ export class Documents {
     const found = operations.find(({ name }) => (operationName ?? name) === name);
     if (!found) throw new GraphQLError(`Unknown operation named "${operationName}".`);
     return { ...found, query: text };
+  }
+
+  /** Throws INVALID_ARGUMENT / DOCUMENT_TOO_LARGE when several operations cost too much together. */
+  checkCost(cost: number): void {
+    const { complexity } = this.#options.limits;
+    if (cost > complexity) throw tooLarge("complexity", complexity);
   }
 
   #text(query: string | undefined, sha256: string | undefined): string {

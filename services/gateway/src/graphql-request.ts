@@ -8,37 +8,76 @@ export interface GraphqlRequest {
   variables: Record<string, unknown>;
   /** Undefined when the document has only one operation to choose. */
   operationName: string | undefined;
+  /** At most, as documents are measured. */
+  cost: number;
 }
+
+/** One operation; throws what is wrong with it. */
+export type Ask = () => GraphqlRequest;
 
 const NAME = /^[_A-Za-z][_0-9A-Za-z]{0,99}$/;
 const SHA256 = /^[0-9a-f]{64}$/;
 
 /**
- * Throws INVALID_ARGUMENT / REQUEST_INVALID, MUTATION_BY_GET and what Documents.find throws:
- * GraphQLErrors of the document among them.
+ * What a request asks for: one operation, or the list of them that it is. Asking throws
+ * INVALID_ARGUMENT / REQUEST_INVALID, MUTATION_BY_GET, BATCH_TOO_LARGE and what Documents.find
+ * throws: GraphQLErrors of the document among them.
  */
-export function graphqlRequest(request: FastifyRequest, documents: Documents): GraphqlRequest {
+export function graphqlRequest(
+  request: FastifyRequest,
+  documents: Documents,
+  batchMax: number,
+): Ask | Ask[] {
+  const { method, body, query } = request;
   // Not "is it GET": Fastify answers HEAD by the same route.
-  const isPost = request.method === "POST";
-  const { query, sha256, variables, operationName } = checked(
-    isPost ? request.body : fromQueryString(request.query as Record<string, unknown>),
-  );
-  const found = documents.find({ query, sha256, operationName });
-  // A link or an image must not be able to change anything.
-  if (!isPost && found.kind !== "query") {
-    throw invalidArgument("MUTATION_BY_GET", "Mutations need a POST of application/json.");
+  if (method !== "POST") return () => byUrl(query as Record<string, unknown>, documents);
+  if (!Array.isArray(body)) return () => read(body, documents);
+  try {
+    return batch(body, documents, batchMax);
+  } catch (error) {
+    return thrower(error);
   }
-  return { query: found.query, variables, operationName };
+}
+
+// A link or an image must not be able to change anything.
+function byUrl(query: Record<string, unknown>, documents: Documents): GraphqlRequest {
+  const { kind, ...asked } = read(fromQueryString(query), documents);
+  if (kind === "query") return asked;
+  throw invalidArgument("MUTATION_BY_GET", "Mutations need a POST of application/json.");
+}
+
+function batch(operations: unknown[], documents: Documents, max: number): Ask[] {
+  if (max === 1 || operations.length > max) {
+    const most = max === 1 ? "one operation, and no list," : `at most ${max} operations`;
+    throw invalidArgument("BATCH_TOO_LARGE", `Send ${most} in a request.`, { max: String(max) });
+  }
+  if (operations.length === 0) throw requestInvalid();
+  let cost = 0;
+  const asks = operations.map((operation): Ask => {
+    try {
+      const asked = read(operation, documents);
+      cost += asked.cost;
+      return () => asked;
+    } catch (error) {
+      return thrower(error);
+    }
+  });
+  documents.checkCost(cost);
+  return asks;
+}
+
+const thrower = (error: unknown) => () => {
+  throw error;
+};
+
+function read(body: unknown, documents: Documents) {
+  const { query, sha256, variables, operationName } = checked(body);
+  const found = documents.find({ query, sha256, operationName });
+  return { query: found.query, kind: found.kind, cost: found.cost, variables, operationName };
 }
 
 function checked(body: unknown) {
-  if (Array.isArray(body)) {
-    throw invalidArgument(
-      "BATCH_REFUSED",
-      "Send one operation in a request, and several requests on one connection.",
-    );
-  }
-  if (typeof body !== "object" || body === null) throw requestInvalid();
+  if (typeof body !== "object" || body === null || Array.isArray(body)) throw requestInvalid();
   const { query: text, variables, operationName, ...rest } = body as Record<string, unknown>;
   const query = text ?? undefined;
   if (query !== undefined && typeof query !== "string") throw requestInvalid("query");

@@ -40,6 +40,7 @@ await run("gateway", settings, async ({ config, log, metrics, connect, onStop })
   const { timeoutMs, requestsMax, bodyBytesMax, imagesDir } = config;
   const app = await createServer({
     documents: new Documents({ ...rules, trusted }),
+    batchMax: config.batchMax,
     resolvers: parts.map(({ resolvers }) => resolvers as IResolvers),
     graphiql: config.graphiql === "on",
     sessions,

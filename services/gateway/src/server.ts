@@ -21,7 +21,7 @@ import type { Documents } from "./documents.js";
 import { errorAnswer, failureOf } from "./errors.js";
 import { graphiql as graphiqlPage } from "./graphiql.js";
 import { GraphqlContext } from "./graphql-context.js";
-import { graphqlRequest, sourceOf } from "./graphql-request.js";
+import { type Ask, graphqlRequest, sourceOf } from "./graphql-request.js";
 import { noting, Operations, operationsOf } from "./operations.js";
 import type { Sessions } from "./sessions.js";
 
@@ -38,6 +38,8 @@ const KEEP_ALIVE_MS = 72_000;
 
 export interface GatewayOptions {
   documents: Documents;
+  /** Operations in one request; 1 takes no lists. */
+  batchMax: number;
   resolvers: IResolvers[];
   sessions: Sessions;
   log: Log;
@@ -96,8 +98,20 @@ export async function createServer(given: GatewayOptions): Promise<FastifyInstan
     await app.register(files, { root: imagesDir, prefix: "/images/", maxAge: 3_600_000 });
   }
 
-  const ask = (request: FastifyRequest, reply: FastifyReply) =>
-    answer(app, options, new GraphqlContext(request, reply, options));
+  const ask = async (request: FastifyRequest, reply: FastifyReply) => {
+    const context = new GraphqlContext(request, reply, options);
+    const asked = graphqlRequest(request, documents, options.batchMax);
+    if (!Array.isArray(asked)) return answer(app, options, context, asked);
+    // As if each had been sent by itself, but they are one trace, and no status says it all.
+    const { traceId } = context.anyone;
+    const another = () => new GraphqlContext(request, reply, { ...options, traceId });
+    const answers = asked.map((one, index) =>
+      answer(app, options, index === 0 ? context : another(), one),
+    );
+    const list = await Promise.all(answers);
+    reply.code(200).removeHeader("retry-after");
+    return list;
+  };
   const page = graphiqlPage();
   app.post("/graphql", ask);
   app.get("/graphql", (request, reply) =>
@@ -119,6 +133,7 @@ async function answer(
   app: FastifyInstance,
   options: ServerOptions,
   context: GraphqlContext,
+  ask: Ask,
 ): Promise<unknown> {
   const { log, documents } = options;
   const { reply } = context;
@@ -127,7 +142,7 @@ async function answer(
   let operationName = "";
   let executed: ExecutionResult;
   try {
-    const asked = graphqlRequest(context.request, options.documents);
+    const asked = ask();
     operationName = asked.operationName ?? "";
     executed = await app.graphql(
       sourceOf(asked),
