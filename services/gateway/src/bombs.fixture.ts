@@ -65,6 +65,17 @@ const KINDS: Readonly<Record<string, (n: number) => string>> = {
     const query = "query ($id: Float!) { product(id: $id) { id } }";
     return `{ "query": "${query}", "variables": { "id": ${open}${close} } }`;
   },
+  "variables with much wrong": (n) =>
+    asked("mutation ($input: CreateProductInput!) { createProduct(input: $input) { id } }", {
+      variables: {
+        input:
+          n % 2 === 0
+            ? { name: "a", price: 1, unitsAvailable: 1, categoriesIds: Array(2_000 * n).fill("x") }
+            : Object.fromEntries(
+                Array.from({ length: 200 * n }, (_, at) => [`k${at}`, "x".repeat(40)]),
+              ),
+      },
+    }),
   "comments, commas and strings": (n) =>
     asked(
       [

@@ -109,6 +109,11 @@ export const settings = {
     optional(integer(1, 10_000_000), 10_000),
     "The most an operation may cost: a field is 1, a list as often what is asked of its items as `first` says (100 for a variable), or ten times.",
   ),
+  valuesMax: setting(
+    "GATEWAY_VALUES_MAX",
+    optional(integer(1, 1_000_000), 200),
+    "The most values that the variables of an operation hold, lists and objects and what is in them.",
+  ),
   batchMax: setting(
     "GATEWAY_BATCH_MAX",
     optional(integer(1, 100), 1),
@@ -125,4 +130,5 @@ export const limitsOf = (config: ConfigOf<typeof settings>): DocumentLimits => (
   repeats: config.repeatsMax,
   rootFields: config.rootFieldsMax,
   complexity: config.complexityMax,
+  values: config.valuesMax,
 });

@@ -5,7 +5,7 @@ import { readConfig } from "@piata/kit/config";
 import { isFailure } from "@piata/kit/errors";
 import { buildSchema, getIntrospectionQuery } from "graphql";
 import { limitsOf, settings } from "./config.js";
-import { type DocumentLimits, judge } from "./document.js";
+import { checkVariables, type DocumentLimits, judge } from "./document.js";
 
 const schema = buildSchema(await readFile(new URL("../schema.graphql", import.meta.url), "utf8"));
 const limits = limitsOf(readConfig(settings, {}));
@@ -32,7 +32,10 @@ function exceeded(text: string): string | undefined {
 
 describe("a document", () => {
   const nested = (depth: number) => `{ ${"a { ".repeat(depth - 1)}a${" }".repeat(depth)}`;
-  const EDGES: Record<Exclude<keyof DocumentLimits, "tokens">, (size: number) => string> = {
+  const EDGES: Record<
+    Exclude<keyof DocumentLimits, "tokens" | "values">,
+    (size: number) => string
+  > = {
     length: (size) => "{ hello }".padEnd(size),
     depth: nested,
     aliases: (size) => `{ product(id: 1) { ${times(size, (index) => `a${index}: id`)} } }`,
@@ -99,6 +102,31 @@ describe("a document", () => {
     const ring = "fragment A on Order { lines { ...B } } fragment B on OrderLine { ...A }";
     assert.throws(() => judge(`${query} ${ring}`, rules), within);
     assert.throws(() => judge(`{ hello } ${ring}`, rules), within, "also where nobody uses them");
+  });
+
+  it("may have variables of so many values, however they are put together", () => {
+    const refused = (variables: object) => {
+      try {
+        checkVariables(variables, limits);
+      } catch (error) {
+        return isFailure(error, "DOCUMENT_TOO_LARGE") && error.metadata.limit;
+      }
+      return undefined;
+    };
+    const list = (length: number) => Array.from({ length }, () => null);
+    const deep = (depth: number): object => JSON.parse(`${"[".repeat(depth)}${"]".repeat(depth)}`);
+    const keys = (length: number) => Object.fromEntries(list(length).map((_, at) => [`k${at}`, 1]));
+    for (const [make, most] of [
+      [(size: number) => ({ a: list(size) }), limits.values - 1],
+      [(size: number) => ({ a: keys(size / 2), b: list(size / 2) }), limits.values - 2],
+      [(size: number) => ({ a: { b: [keys(size)] } }), limits.values - 3],
+      [(size: number) => ({ a: deep(size) }), limits.values],
+    ] as const) {
+      assert.equal(refused(make(most)), undefined);
+      assert.equal(refused(make(most + 2)), "values");
+      assert.equal(refused(make(40_000)), "values");
+    }
+    assert.equal(refused({ a: "x".repeat(90_000) }), undefined);
   });
 
   it("costs a field each, and lists as often as there can be items", () => {

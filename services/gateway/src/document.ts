@@ -43,6 +43,8 @@ export interface DocumentLimits {
   rootFields: number;
   /** What one operation costs. */
   complexity: number;
+  /** Values that the variables hold, each list, object and what is in them. */
+  values: number;
 }
 
 export interface Operation {
@@ -73,6 +75,7 @@ const TOO_LARGE: Readonly<Record<keyof DocumentLimits, (max: number) => string>>
   repeats: (max) => `names the same field over ${max} times: name it once, or in one fragment`,
   rootFields: (max) => `asks for over ${max} root fields at once: send several requests`,
   complexity: (max) => `costs over ${max} (fields times items): ask for fewer items or fields`,
+  values: (max) => `has variables of over ${max} values: send several requests`,
 };
 
 /** INVALID_ARGUMENT / DOCUMENT_TOO_LARGE: a limit is exceeded. */
@@ -81,6 +84,22 @@ export const tooLarge = (limit: keyof DocumentLimits, max: number) =>
     limit,
     max: String(max),
   });
+
+/**
+ * Throws INVALID_ARGUMENT / DOCUMENT_TOO_LARGE. Each fault in variables quotes what it is in, so that
+ * what holds much has long messages, many of them.
+ */
+export function checkVariables(variables: object, { values: max }: DocumentLimits): void {
+  const inside: unknown[] = [variables];
+  let count = 0;
+  for (let value = inside.pop(); value !== undefined; value = inside.pop()) {
+    if (typeof value !== "object" || value === null) continue;
+    const values = Object.values(value);
+    count += values.length;
+    if (count > max) throw tooLarge("values", max);
+    for (const one of values) inside.push(one);
+  }
+}
 
 export interface DocumentRules {
   schema: GraphQLSchema;

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { ConfigError } from "@piata/kit/config";
 import { type Failure, invalidArgument } from "@piata/kit/errors";
 import { GraphQLError, type GraphQLSchema, validate } from "graphql";
-import { type DocumentRules, judge, type Operation, tooLarge } from "./document.js";
+import { checkVariables, type DocumentRules, judge, type Operation, tooLarge } from "./document.js";
 
 /** Documents that are kept judged, parsed and compiled, for each of right and wrong. */
 const DOCUMENTS_MAX = 100;
@@ -15,6 +15,7 @@ export interface Asked {
   /** The SHA-256 of a trusted document's text, in hex. */
   sha256: string | undefined;
   operationName: string | undefined;
+  variables: Record<string, unknown>;
 }
 
 /** The operation that a request asks for, and the text that it is in. */
@@ -59,7 +60,8 @@ export class Documents {
    * The operation that a request asks for. Throws INVALID_ARGUMENT / DOCUMENT_UNKNOWN and what
    * `judge` throws; a GraphQLError when the document has no such operation.
    */
-  find({ query, sha256, operationName }: Asked): Found {
+  find({ query, sha256, operationName, variables }: Asked): Found {
+    checkVariables(variables, this.#options.limits);
     const text = this.#text(query, sha256);
     const operations = this.#operations(text);
     if (operationName === undefined && operations.length !== 1) {

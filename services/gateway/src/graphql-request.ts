@@ -71,9 +71,10 @@ const thrower = (error: unknown) => () => {
 };
 
 function read(body: unknown, documents: Documents) {
-  const { query, sha256, variables, operationName } = checked(body);
-  const found = documents.find({ query, sha256, operationName });
-  return { query: found.query, kind: found.kind, cost: found.cost, variables, operationName };
+  const asked = checked(body);
+  const { query, kind, cost } = documents.find(asked);
+  const { variables, operationName } = asked;
+  return { query, kind, cost, variables, operationName };
 }
 
 function checked(body: unknown) {

@@ -153,7 +153,9 @@ async function answer(
   } catch (error) {
     executed = { errors: documentErrors(error) as GraphQLError[] };
   }
-  const { data, errors = [] } = executed;
+  const { data, errors: found = [] } = executed;
+  // Where nothing was executed there is no limit to what can be wrong.
+  const errors = data === undefined ? found.slice(0, FAULTS_MAX) : found;
   const failures = errors.map((error) =>
     failureOf(error, { log, traceId, hints: documents.introspection }),
   );
