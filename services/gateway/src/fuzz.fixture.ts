@@ -62,19 +62,24 @@ const text = fc.oneof(
   fc.string({ maxLength: 40 }),
 );
 
+const lists = (depth: number): string => `${"[".repeat(depth)}${"]".repeat(depth)}`;
+
 /** The text of some JSON; by letters, for there is JSON that no value is written as. */
-export const json: fc.Arbitrary<string> = fc.letrec<{ json: string }>((tie) => ({
+const json: fc.Arbitrary<string> = fc.letrec<{ json: string }>((tie) => ({
   json: fc.oneof(
     { depthSize: "small", withCrossShrink: true },
-    fc.constantFrom("null", "true", "false", ...NUMBERS),
-    text.map((value) => JSON.stringify(value)),
-    fc.integer().map(String),
-    fc.double({ noNaN: true, noDefaultInfinity: true }).map(String),
-    fc.nat({ max: 20_000 }).map((depth) => `${"[".repeat(depth)}${"]".repeat(depth)}`),
-    fc.array(tie("json"), { maxLength: 5 }).map((items) => `[${items.join(",")}]`),
-    fc
-      .array(fc.tuple(fc.constantFrom(...KEYS), tie("json")), { maxLength: 5 })
-      .map((pairs) => `{${pairs.map(([key, value]) => `${JSON.stringify(key)}:${value}`)}}`),
+    { weight: 6, arbitrary: fc.constantFrom("null", "true", "false", ...NUMBERS) },
+    { weight: 6, arbitrary: text.map((value) => JSON.stringify(value)) },
+    { weight: 3, arbitrary: fc.integer().map(String) },
+    { weight: 3, arbitrary: fc.double({ noNaN: true, noDefaultInfinity: true }).map(String) },
+    { weight: 1, arbitrary: fc.oneof(fc.nat({ max: 300 }), fc.nat({ max: 20_000 })).map(lists) },
+    { weight: 3, arbitrary: fc.array(tie("json"), { maxLength: 5 }).map((items) => `[${items}]`) },
+    {
+      weight: 4,
+      arbitrary: fc
+        .array(fc.tuple(fc.constantFrom(...KEYS), tie("json")), { maxLength: 5 })
+        .map((pairs) => `{${pairs.map(([key, value]) => `${JSON.stringify(key)}:${value}`)}}`),
+    },
   ),
 })).json;
 
@@ -217,49 +222,57 @@ class Writer {
   }
 }
 
-/** The bodies of requests; `honest` are documents to tear. */
-export function bodies(
-  schema: GraphQLSchema,
-  honest: readonly string[],
-): fc.Arbitrary<string | Uint8Array> {
+/** A POST's body, or a GET's query string. */
+export type Sent = { body: string | Uint8Array } | { search: string };
+
+/** Longer ones are refused as headers, whatever they say. */
+const SEARCH_MAX = 6_000;
+
+/** Requests; `honest` are documents to tear. */
+export function requests(schema: GraphQLSchema, honest: readonly string[]): fc.Arbitrary<Sent> {
   const written = fc
     .uint8Array({ minLength: 10, maxLength: 200 })
     .map((bytes) => new Writer(schema, bytes).request());
-  const torn = fc
-    .tuple(
-      fc.constantFrom(...honest),
-      fc.array(
-        fc.tuple(
-          fc.nat(),
-          fc.nat({ max: 12 }),
-          fc.oneof(text, fc.constantFrom(...'{}()[]$@!:.|&#"\\')),
-        ),
-        {
-          minLength: 1,
-          maxLength: 3,
-        },
-      ),
-    )
-    .map(([whole, tears]) =>
-      tears.reduce((rest, [at, cut, put]) => {
-        const from = at % (rest.length + 1);
-        return `${rest.slice(0, from)}${put}${rest.slice(from + cut)}`;
-      }, whole),
-    );
-  const body = (query: string, variables: string) =>
-    `{"query":${JSON.stringify(query)},"variables":${variables}}`;
   const object = json.filter((value) => value.startsWith("{"));
-  return fc.oneof(
-    { weight: 8, arbitrary: written.map(({ query, variables }) => body(query, variables)) },
-    { weight: 3, arbitrary: fc.tuple(torn, object).map(([query, values]) => body(query, values)) },
+  const asked = fc.oneof(
+    { weight: 8, arbitrary: written },
+    { weight: 3, arbitrary: fc.record({ query: torn(honest), variables: object }) },
     {
       weight: 5,
       arbitrary: fc
         .tuple(fc.constantFrom(...honest), json, json)
-        .map(([query, id, input]) => body(query, `{"id":${id},"input":${input},"s":${id}}`)),
+        .map(([query, id, input]) => ({
+          query,
+          variables: `{"id":${id},"input":${input},"s":${id}}`,
+        })),
     },
-    { weight: 1, arbitrary: fc.tuple(text, json).map(([query, values]) => body(query, values)) },
-    { weight: 1, arbitrary: json },
-    { weight: 1, arbitrary: fc.uint8Array({ maxLength: 300 }) },
+    { weight: 1, arbitrary: fc.record({ query: text, variables: json }) },
   );
+  const body = asked.map(
+    ({ query, variables }) => `{"query":${JSON.stringify(query)},"variables":${variables}}`,
+  );
+  const search = asked
+    .map(({ query, variables }) => String(new URLSearchParams({ query, variables })))
+    .filter(({ length }) => length < SEARCH_MAX);
+  const list = fc.array(body, { maxLength: 6 }).map((bodies) => `[${bodies}]`);
+  return fc.oneof(
+    { weight: 14, arbitrary: fc.record({ body }) },
+    { weight: 2, arbitrary: fc.record({ search }) },
+    { weight: 1, arbitrary: fc.record({ body: list }) },
+    { weight: 1, arbitrary: fc.record({ body: json }) },
+    { weight: 1, arbitrary: fc.record({ body: fc.uint8Array({ maxLength: 300 }) }) },
+  );
+}
+
+function torn(honest: readonly string[]): fc.Arbitrary<string> {
+  const put = fc.oneof(text, fc.constantFrom(...'{}()[]$@!:.|&#"\\'));
+  const tear = fc.tuple(fc.nat(), fc.nat({ max: 12 }), put);
+  return fc
+    .tuple(fc.constantFrom(...honest), fc.array(tear, { minLength: 1, maxLength: 3 }))
+    .map(([whole, tears]) =>
+      tears.reduce((rest, [at, cut, piece]) => {
+        const from = at % (rest.length + 1);
+        return `${rest.slice(0, from)}${piece}${rest.slice(from + cut)}`;
+      }, whole),
+    );
 }
