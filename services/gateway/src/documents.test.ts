@@ -4,7 +4,11 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it, type TestContext } from "node:test";
+import { ConfigError, readConfig } from "@piata/kit/config";
 import { startService } from "@piata/testkit/service";
+import { buildSchema } from "graphql";
+import { limitsOf, settings } from "./config.js";
+import { readTrustedDocuments } from "./documents.js";
 import { type Answer, ask, send } from "./fixture.js";
 
 /** A gateway with nothing behind it. */
@@ -158,6 +162,8 @@ describe("a gateway with trusted documents", () => {
   it("refuses what is no hash", async () => {
     for (const [field, answer] of [
       ["documentId", await post({ documentId: 1 })],
+      ["documentId", await post({ documentId: { toString: 1 } })],
+      ["documentId", await post({ documentId: null })],
       ["documentId", await post({ documentId: "sha256:" })],
       ["documentId", await post({ documentId: `md5:${hash}` })],
       ["documentId", await post({ documentId: hash.toUpperCase() })],
@@ -186,28 +192,23 @@ describe("a gateway with trusted documents", () => {
       ["{", [/JSON/]],
       ["[]", [/one JSON object/]],
     ];
+    const schema = buildSchema("type Query { hello: String! }");
+    const rules = { schema, introspection: false, limits: limitsOf(readConfig(settings, {})) };
+    const read = (file: string) => readTrustedDocuments(file, rules);
+    const isFault =
+      (...faults: RegExp[]) =>
+      (error: Error) => {
+        for (const fault of faults) assert.match(error.message, fault);
+        return error instanceof ConfigError;
+      };
+    const name = /GATEWAY_TRUSTED_DOCUMENTS_FILE/;
     for (const [content, faults] of cases) {
       const file = await manifest("wrong.json", content);
-      await assert.rejects(
-        startGateway({ GATEWAY_TRUSTED_DOCUMENTS_FILE: file }),
-        (error: Error) => {
-          for (const fault of faults) assert.match(error.message, fault);
-          return /GATEWAY_TRUSTED_DOCUMENTS_FILE/.test(error.message);
-        },
-      );
+      await assert.rejects(read(file), isFault(name, ...faults));
     }
-    const missing = { GATEWAY_TRUSTED_DOCUMENTS_FILE: join(folder, "nothing.json") };
-    await assert.rejects(startGateway(missing), /GATEWAY_TRUSTED_DOCUMENTS_FILE: .*ENOENT/);
-  });
-});
-
-describe("a gateway without trusted documents", () => {
-  it("knows no document by a hash", async (t) => {
-    const gateway = await startGateway();
-    t.after(() => gateway.stop());
-    const documentId = createHash("sha256").update("{ hello }").digest("hex");
-    const answer = await send(`${gateway.url}?documentId=${documentId}`);
-    assert.deepEqual([answer.status, reasonOf(answer)], [400, "DOCUMENT_UNKNOWN"]);
+    await assert.rejects(read(join(folder, "nothing.json")), isFault(name, /ENOENT/));
+    const env = { GATEWAY_TRUSTED_DOCUMENTS_FILE: await manifest("empty.json", "") };
+    await assert.rejects(startGateway(env), /ended before it served:\s*gateway: GATEWAY_TRUSTED/);
   });
 });
 
@@ -260,7 +261,7 @@ describe("a list of operations", () => {
     }
   });
 
-  it("is refused by default, however short", async (t) => {
+  it("is refused by default, however short, and so is a hash", async (t) => {
     const gateway = await startGateway();
     t.after(() => gateway.stop());
     for (const list of [[], [hello], [hello, hello]]) {
@@ -268,5 +269,8 @@ describe("a list of operations", () => {
       const { errors = [] } = (await response.json()) as Partial<Answer>;
       assert.deepEqual([response.status, errors[0]?.extensions.reason], [400, "BATCH_TOO_LARGE"]);
     }
+    const documentId = createHash("sha256").update(hello.query).digest("hex");
+    const answer = await send(`${gateway.url}?documentId=${documentId}`);
+    assert.deepEqual([answer.status, reasonOf(answer)], [400, "DOCUMENT_UNKNOWN"]);
   });
 });

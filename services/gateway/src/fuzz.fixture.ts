@@ -239,12 +239,10 @@ export function requests(schema: GraphQLSchema, honest: readonly string[]): fc.A
     { weight: 3, arbitrary: fc.record({ query: torn(honest), variables: object }) },
     {
       weight: 5,
-      arbitrary: fc
-        .tuple(fc.constantFrom(...honest), json, json)
-        .map(([query, id, input]) => ({
-          query,
-          variables: `{"id":${id},"input":${input},"s":${id}}`,
-        })),
+      arbitrary: fc.tuple(fc.constantFrom(...honest), json, json).map(([query, id, input]) => ({
+        query,
+        variables: `{"id":${id},"input":${input},"s":${id}}`,
+      })),
     },
     { weight: 1, arbitrary: fc.record({ query: text, variables: json }) },
   );
@@ -254,12 +252,16 @@ export function requests(schema: GraphQLSchema, honest: readonly string[]): fc.A
   const search = asked
     .map(({ query, variables }) => String(new URLSearchParams({ query, variables })))
     .filter(({ length }) => length < SEARCH_MAX);
+  const fields = ["query", "variables", "operationName", "documentId", "extensions"] as const;
+  const envelope = fc
+    .array(fc.tuple(fc.constantFrom(...fields), json), { minLength: 1, maxLength: 4 })
+    .map((pairs) => `{${pairs.map(([field, value]) => `"${field}":${value}`)}}`);
   const list = fc.array(body, { maxLength: 6 }).map((bodies) => `[${bodies}]`);
   return fc.oneof(
     { weight: 14, arbitrary: fc.record({ body }) },
     { weight: 2, arbitrary: fc.record({ search }) },
     { weight: 1, arbitrary: fc.record({ body: list }) },
-    { weight: 1, arbitrary: fc.record({ body: json }) },
+    { weight: 1, arbitrary: fc.record({ body: fc.oneof(json, envelope) }) },
     { weight: 1, arbitrary: fc.record({ body: fc.uint8Array({ maxLength: 300 }) }) },
   );
 }

@@ -102,7 +102,8 @@ function checked(body: unknown) {
 /** As GraphQL over HTTP proposes it, or as Apollo's clients send it. */
 function trustedHash({ documentId, extensions }: Record<string, unknown>): string {
   if (documentId !== undefined) {
-    return checkedHash("documentId", String(documentId).replace(/^sha256:/, ""));
+    const isText = typeof documentId === "string";
+    return checkedHash("documentId", isText && documentId.replace(/^sha256:/, ""));
   }
   const { persistedQuery } = (extensions ?? {}) as { persistedQuery?: { sha256Hash?: unknown } };
   if (!persistedQuery) throw requestInvalid("query");
