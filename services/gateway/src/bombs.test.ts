@@ -65,8 +65,10 @@ describe("query bombs", () => {
 
   it("are all refused at once, and no service hears of them", async () => {
     const calls = await callsAnswered();
-    const tally = new Tally();
     const all = requests();
+    // As after a while: a gateway that has just been started compiles itself first.
+    if (isLong) for (const { name, body } of all) await explode(body, name);
+    const tally = new Tally();
     for (let round = 0; round < LIMITS.rounds; round++) {
       for (const { name, body } of all) {
         const start = performance.now();
@@ -114,6 +116,13 @@ describe("query bombs", () => {
         `without ${perSecond(counts.quiet)}/s: ${speed.toFixed(2)}`,
     );
     t.diagnostic(refusals.join("; "));
+    const half = perSecond(counts.quiet) / 2;
+    const [answered, refused] = await Promise.all([
+      openLoop(half, windows * windowMs, ask),
+      openLoop(BOMBS_PER_SECOND, windows * windowMs, bomb),
+    ]);
+    console.log(`the same beside ${Math.round(half)} honest requests a second: ${refused}`);
+    assert.ok(okOnly(answered) > 0);
     assert.ok(speed >= LIMITS.speed, `${speed} of the speed`);
   });
 });
