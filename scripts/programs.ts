@@ -78,7 +78,11 @@ function settingsOf(name: ProgramName, { dataDir }: Options): NodeJS.ProcessEnv 
   if (name === "access") return { ACCESS_SIGNING_KEY_FILE: signingKeyFile(dataDir) };
   if (name === "payment") return { PAYMENT_PROVIDER: "sandbox" };
   if (name === "gateway") {
-    return { GATEWAY_GRAPHIQL: "on", GATEWAY_IMAGES_DIR: join(dataDir, "images") };
+    return {
+      GATEWAY_GRAPHIQL: "on",
+      GATEWAY_INTROSPECTION: "on",
+      GATEWAY_IMAGES_DIR: join(dataDir, "images"),
+    };
   }
   return {};
 }

@@ -95,13 +95,14 @@ export class LoadClient {
   }
 
   /** What `post` sends; made once, it can be sent often. */
-  request(body: string, token?: string): Buffer {
+  request(body: string | Uint8Array, token?: string): Buffer {
     const { pathname, host } = this.#url;
-    return Buffer.from(
+    const bytes = Buffer.from(body);
+    const head =
       `POST ${pathname} HTTP/1.1\r\nhost: ${host}\r\ncontent-type: application/json\r\n` +
-        (token === undefined ? "" : `authorization: Bearer ${token}\r\n`) +
-        `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-    );
+      (token === undefined ? "" : `authorization: Bearer ${token}\r\n`) +
+      `content-length: ${bytes.length}\r\n\r\n`;
+    return Buffer.concat([Buffer.from(head), bytes]);
   }
 
   /** Sends what `request` made. Throws as `post` does. */

@@ -3,11 +3,15 @@ import { once } from "node:events";
 import { Agent, createServer, request as httpRequest, type ServerResponse } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { describe, it, type TestContext } from "node:test";
+import { readConfig } from "@piata/kit/config";
 import { resourceExhausted } from "@piata/kit/errors";
 import { openLog } from "@piata/kit/log";
 import { Metrics } from "@piata/kit/metrics";
 import { until } from "@piata/testkit/until";
+import { buildSchema } from "graphql";
 import { Admission } from "./admission.js";
+import { limitsOf, settings } from "./config.js";
+import { Documents } from "./documents.js";
 import { createServer as createGateway } from "./server.js";
 
 /** A guarded server whose answers the test gives, and a client of it. */
@@ -155,8 +159,14 @@ describe("a part of the shop that has too much to do", () => {
   /** A gateway whose fields succeed, are refused for load, or for a quota. */
   async function gateway(t: TestContext) {
     const app = await createGateway({
-      schema:
-        "type Query { busy: String! maybe: String } type Mutation { done: String! busy: String! quota: String! }",
+      documents: new Documents({
+        schema: buildSchema(
+          "type Query { busy: String! maybe: String } type Mutation { done: String! busy: String! quota: String! }",
+        ),
+        introspection: false,
+        limits: limitsOf(readConfig(settings, {})),
+      }),
+      batchMax: 1,
       resolvers: [
         {
           Query: { busy: refusal("QUEUE_FULL"), maybe: refusal("OVERLOADED") },

@@ -238,8 +238,9 @@ describe("bad input", () => {
     await refusedHere(ungraphical("Syntax Error"), "{ hello");
     await refusedHere(ungraphical("Syntax Error"), "");
     await refusedHere(ungraphical("Syntax Error"), JSON.stringify({ kind: "Document" }));
-    await refusedHere(ungraphical("tokens"), `{${" hello".repeat(10_000)}}`);
-    await refusedHere(ungraphical("tokens"), "{a".repeat(30_000));
+    const large = { status: 400, ...invalid("DOCUMENT_TOO_LARGE", "tokens") };
+    await refusedHere(large, `{${" hello".repeat(2_000)}}`);
+    await refusedHere(large, "{a".repeat(5_000));
     for (const id of ["1", true, [1], { id: 1 }, null, undefined]) {
       await refusedHere(ungraphical("$id"), PRODUCT, { variables: { id } });
     }
@@ -287,7 +288,9 @@ describe("bad input", () => {
     await post("null");
     await post('"{ hello }"');
     await post("{}");
-    await post('[{ "query": "{ hello }" }, { "query": "{ hello }" }]');
+    const batch = '[{ "query": "{ hello }" }, { "query": "{ hello }" }]';
+    const refusal = { status: 400, ...invalid("BATCH_TOO_LARGE", "one operation") };
+    await refusedRequest(refusal, { method: "POST", headers, body: batch });
     await post('{ "query": ["{ hello }"] }');
     await post('{ "query": "{ hello }", "variables": [] }');
     await post('{ "query": "{ hello }", "variables": "{}" }');

@@ -1,4 +1,5 @@
 import {
+  type ConfigOf,
   choice,
   commonSettings,
   integer,
@@ -8,6 +9,7 @@ import {
   target,
 } from "@piata/kit/config";
 import * as z from "zod";
+import type { DocumentLimits } from "./document.js";
 
 export const settings = {
   ...commonSettings("gateway"),
@@ -56,4 +58,77 @@ export const settings = {
     optional(integer(1_000, 10_000_000), 100_000),
     "The largest request body, in bytes.",
   ),
+  // What a document may be: document.ts, which says what each of them counts.
+  introspection: setting(
+    "GATEWAY_INTROSPECTION",
+    optional(choice(["on", "off"]), "off"),
+    "Whether the schema is shown: __schema, __type and hints at names in messages. For development.",
+  ),
+  trustedDocumentsFile: setting(
+    "GATEWAY_TRUSTED_DOCUMENTS_FILE",
+    z.string().optional(),
+    "A JSON file of documents by their SHA-256 in hex; with it only these run.",
+  ),
+  lengthMax: setting(
+    "GATEWAY_DOCUMENT_LENGTH_MAX",
+    optional(integer(1_000, 1_000_000), 20_000),
+    "The most characters of a document; values belong into variables.",
+  ),
+  tokensMax: setting(
+    "GATEWAY_TOKENS_MAX",
+    optional(integer(1, 100_000), 1_000),
+    "The most tokens of a document, and the most comments.",
+  ),
+  depthMax: setting(
+    "GATEWAY_DEPTH_MAX",
+    optional(integer(1, 1_000), 15),
+    "How deep fields may stand in one another; introspection needs 15.",
+  ),
+  aliasesMax: setting(
+    "GATEWAY_ALIASES_MAX",
+    optional(integer(0, 10_000), 30),
+    "The most aliases in a document.",
+  ),
+  directivesMax: setting(
+    "GATEWAY_DIRECTIVES_MAX",
+    optional(integer(0, 10_000), 20),
+    "The most directives in a document.",
+  ),
+  repeatsMax: setting(
+    "GATEWAY_REPEATS_MAX",
+    optional(integer(1, 10_000), 50),
+    "How often a document may write fields of one name (or alias): they are compared in pairs.",
+  ),
+  rootFieldsMax: setting(
+    "GATEWAY_ROOT_FIELDS_MAX",
+    optional(integer(1, 10_000), 20),
+    "The most fields of Query or Mutation in an operation.",
+  ),
+  complexityMax: setting(
+    "GATEWAY_COMPLEXITY_MAX",
+    optional(integer(1, 10_000_000), 10_000),
+    "The most an operation may cost: a field is 1, a list as often what is asked of its items as `first` says (100 for a variable), or ten times.",
+  ),
+  valuesMax: setting(
+    "GATEWAY_VALUES_MAX",
+    optional(integer(1, 1_000_000), 200),
+    "The most values that the variables of an operation hold, lists and objects and what is in them.",
+  ),
+  batchMax: setting(
+    "GATEWAY_BATCH_MAX",
+    optional(integer(1, 100), 1),
+    "The most operations in a request, as a list; 1 takes no lists. Together they may cost as much as one.",
+  ),
 };
+
+export const limitsOf = (config: ConfigOf<typeof settings>): DocumentLimits => ({
+  length: config.lengthMax,
+  tokens: config.tokensMax,
+  depth: config.depthMax,
+  aliases: config.aliasesMax,
+  directives: config.directivesMax,
+  repeats: config.repeatsMax,
+  rootFields: config.rootFieldsMax,
+  complexity: config.complexityMax,
+  values: config.valuesMax,
+});

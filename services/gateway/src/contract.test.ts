@@ -91,6 +91,7 @@ describe("the contract", () => {
     const gateway = await startService("gateway", {
       GATEWAY_PORT: "0",
       GATEWAY_IDLE_MS: "0",
+      GATEWAY_INTROSPECTION: "on",
       ACCESS_TARGET: target,
       CATALOG_TARGET: target,
       CART_TARGET: target,

@@ -40,14 +40,37 @@ interface EngineError {
   originalError?: unknown;
 }
 
+interface FailureOptions {
+  log: Log;
+  traceId: string;
+  /** Whether a message about a document may suggest names of the schema. */
+  hints?: boolean;
+}
+
 /** The Failure behind whatever was thrown; anything unexpected is logged here, once, and masked. */
-export function failureOf(error: unknown, log: Log, traceId: string): Failure {
+export function failureOf(
+  error: unknown,
+  { log, traceId, hints = false }: FailureOptions,
+): Failure {
   if (error instanceof Failure) return error;
   const { originalError, message } = error as EngineError;
   if (originalError instanceof Failure) return originalError;
-  if (isOfTheRequest(error as EngineError)) return invalidArgument("GRAPHQL_INVALID", message);
+  if (isOfTheRequest(error as EngineError)) {
+    return invalidArgument("GRAPHQL_INVALID", brief(hints ? message : withoutHint(message)));
+  }
   log.error({ err: originalError ?? error, traceId }, "a resolver threw a bug");
   return internal();
+}
+
+/** Characters of a message that quotes what was sent. */
+const MESSAGE_MAX = 1_000;
+const brief = (message: string): string =>
+  message.length > MESSAGE_MAX ? `${message.slice(0, MESSAGE_MAX)}…` : message;
+
+// The engines can be told to hint at nothing when they validate, but not when they read variables.
+function withoutHint(message: string): string {
+  const at = message.lastIndexOf(" Did you mean ");
+  return at !== -1 && message.endsWith("?") ? message.slice(0, at) : message;
 }
 
 // An engine's own error that is at no place in the answer is about the document or its variables.

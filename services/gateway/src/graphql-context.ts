@@ -30,13 +30,14 @@ export class GraphqlContext {
   constructor(
     request: FastifyRequest,
     reply: FastifyReply,
-    { sessions, timeoutMs }: { sessions: Sessions; timeoutMs: number },
+    given: { sessions: Sessions; timeoutMs: number; traceId?: string },
   ) {
+    const { sessions, timeoutMs } = given;
     this.request = request;
     this.reply = reply;
     this.#sessions = sessions;
     const { traceparent } = request.headers;
-    const traceId = traceparentIn(traceparent)?.traceId ?? newTraceId();
+    const traceId = given.traceId ?? traceparentIn(traceparent)?.traceId ?? newTraceId();
     this.span = startRequest(traceId, traceparent);
     const caller = new Caller();
     onceGone(request.raw, reply.raw, () => caller.leave());

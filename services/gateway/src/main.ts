@@ -1,11 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { AccessServiceService } from "@piata/contracts/access";
 import { run } from "@piata/kit/run";
+import { buildSchema } from "graphql";
 import type { IResolvers } from "mercurius";
 import { access } from "./access.js";
 import { cart } from "./cart.js";
 import { catalog } from "./catalog.js";
-import { settings } from "./config.js";
+import { limitsOf, settings } from "./config.js";
+import { Documents, readTrustedDocuments } from "./documents.js";
 import { Listener } from "./listener.js";
 import { order } from "./order.js";
 import { createServer } from "./server.js";
@@ -28,9 +30,17 @@ await run("gateway", settings, async ({ config, log, metrics, connect, onStop })
     cart(connect("cart", config.cartTarget), products, metrics),
     order(connect("order", config.orderTarget), metrics),
   ];
+  const rules = {
+    schema: buildSchema(await readFile(new URL("../schema.graphql", import.meta.url), "utf8")),
+    introspection: config.introspection === "on",
+    limits: limitsOf(config),
+  };
+  const { trustedDocumentsFile: file } = config;
+  const trusted = file === undefined ? undefined : await readTrustedDocuments(file, rules);
   const { timeoutMs, requestsMax, bodyBytesMax, imagesDir } = config;
   const app = await createServer({
-    schema: await readFile(new URL("../schema.graphql", import.meta.url), "utf8"),
+    documents: new Documents({ ...rules, trusted }),
+    batchMax: config.batchMax,
     resolvers: parts.map(({ resolvers }) => resolvers as IResolvers),
     graphiql: config.graphiql === "on",
     sessions,

@@ -17,15 +17,16 @@ import fastify, {
 import { type ExecutionResult, GraphQLError } from "graphql";
 import mercurius, { type IResolvers } from "mercurius";
 import { Admission, isOverload, RETRY_AFTER } from "./admission.js";
+import type { Documents } from "./documents.js";
 import { errorAnswer, failureOf } from "./errors.js";
 import { graphiql as graphiqlPage } from "./graphiql.js";
 import { GraphqlContext } from "./graphql-context.js";
-import { graphqlRequest, sourceOf, TOKENS_MAX } from "./graphql-request.js";
+import { type Ask, graphqlRequest, sourceOf } from "./graphql-request.js";
 import { noting, Operations, operationsOf } from "./operations.js";
 import type { Sessions } from "./sessions.js";
 
-/** Documents that are kept parsed and compiled, for each of right and wrong. */
-const DOCUMENTS_MAX = 100;
+/** Faults of a document that are told at once. */
+const FAULTS_MAX = 10;
 /** How long a client may take to send its request. */
 const REQUEST_MS = 10_000;
 /** How often Node looks for those who take longer. */
@@ -36,7 +37,9 @@ const STANDSTILL_MS = 15_000;
 const KEEP_ALIVE_MS = 72_000;
 
 export interface GatewayOptions {
-  schema: string;
+  documents: Documents;
+  /** Operations in one request; 1 takes no lists. */
+  batchMax: number;
   resolvers: IResolvers[];
   sessions: Sessions;
   log: Log;
@@ -56,7 +59,7 @@ interface ServerOptions extends GatewayOptions {
 /** The gateway's HTTP server, not listening yet. */
 export async function createServer(given: GatewayOptions): Promise<FastifyInstance> {
   const options = { ...given, operations: new Operations(given.metrics) };
-  const { schema, resolvers, bodyBytesMax, imagesDir, graphiql } = options;
+  const { documents, resolvers, bodyBytesMax, imagesDir, graphiql } = options;
   const refuseHttp = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
     const context = new GraphqlContext(request, reply, options);
     const failure = httpFailure(error, options, context);
@@ -81,13 +84,13 @@ export async function createServer(given: GatewayOptions): Promise<FastifyInstan
   app.removeContentTypeParser("text/plain");
   await app.register(cookie);
   await app.register(mercurius, {
-    schema,
+    schema: documents.schema,
     resolvers: noting(mergeByType(resolvers)),
     routes: false,
     jit: 1,
     // A cached document weighs up to a hundred times its text.
-    cache: DOCUMENTS_MAX,
-    graphql: { parseOptions: { maxTokens: TOKENS_MAX } },
+    cache: documents.max,
+    graphql: { validateOptions: { maxErrors: FAULTS_MAX } },
     // Errors are answered below, with the Failure that is behind them.
     errorFormatter: (execution) => ({ statusCode: 200, response: execution as never }),
   });
@@ -95,8 +98,20 @@ export async function createServer(given: GatewayOptions): Promise<FastifyInstan
     await app.register(files, { root: imagesDir, prefix: "/images/", maxAge: 3_600_000 });
   }
 
-  const ask = (request: FastifyRequest, reply: FastifyReply) =>
-    answer(app, options, new GraphqlContext(request, reply, options));
+  const ask = async (request: FastifyRequest, reply: FastifyReply) => {
+    const context = new GraphqlContext(request, reply, options);
+    const asked = graphqlRequest(request, documents, options.batchMax);
+    if (!Array.isArray(asked)) return answer(app, options, context, asked);
+    // As if each had been sent by itself, but they are one trace, and no status says it all.
+    const { traceId } = context.anyone;
+    const another = () => new GraphqlContext(request, reply, { ...options, traceId });
+    const answers = asked.map((one, index) =>
+      answer(app, options, index === 0 ? context : another(), one),
+    );
+    const list = await Promise.all(answers);
+    reply.code(200).removeHeader("retry-after");
+    return list;
+  };
   const page = graphiqlPage();
   app.post("/graphql", ask);
   app.get("/graphql", (request, reply) =>
@@ -118,15 +133,16 @@ async function answer(
   app: FastifyInstance,
   options: ServerOptions,
   context: GraphqlContext,
+  ask: Ask,
 ): Promise<unknown> {
-  const { log } = options;
+  const { log, documents } = options;
   const { reply } = context;
   const { traceId } = context.anyone;
   const startMs = performance.now();
   let operationName = "";
   let executed: ExecutionResult;
   try {
-    const asked = graphqlRequest(context.request);
+    const asked = ask();
     operationName = asked.operationName ?? "";
     executed = await app.graphql(
       sourceOf(asked),
@@ -137,8 +153,12 @@ async function answer(
   } catch (error) {
     executed = { errors: documentErrors(error) as GraphQLError[] };
   }
-  const { data, errors = [] } = executed;
-  const failures = errors.map((error) => failureOf(error, log, traceId));
+  const { data, errors: found = [] } = executed;
+  // Where nothing was executed there is no limit to what can be wrong.
+  const errors = data === undefined ? found.slice(0, FAULTS_MAX) : found;
+  const failures = errors.map((error) =>
+    failureOf(error, { log, traceId, hints: documents.introspection }),
+  );
   // The document or its variables are at fault, and nothing was executed.
   if (data === undefined) reply.code(statusOf(failures[0]));
   const codes = new Map(
@@ -213,7 +233,7 @@ function httpFailure(
   if (statusCode < 500) {
     return invalidArgument("REQUEST_INVALID", "The URL or the body is not well-formed.");
   }
-  return failureOf(error, log, context.anyone.traceId);
+  return failureOf(error, { log, traceId: context.anyone.traceId });
 }
 
 function refuse(
