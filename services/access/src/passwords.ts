@@ -5,7 +5,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { hash, verify } from "@node-rs/argon2";
-import { resourceExhausted } from "@piata/kit/errors";
+import { type Failure, resourceExhausted } from "@piata/kit/errors";
 import type { Metrics } from "@piata/kit/metrics";
 import { Counter } from "prom-client";
 
@@ -50,6 +50,15 @@ export class Passwords {
     return new Passwords(limits, metrics, await hash(randomBytes(32), ARGON2ID));
   }
 
+  /**
+   * Throws when one more would find no place to wait, before anything is done for it: a flood that
+   * is refused costs next to nothing. Throws like `hash`.
+   */
+  refuseWhenFull(): void {
+    const { atOnce, waitingMax } = this.#limits;
+    if (this.#running >= atOnce && this.#waiting.length >= waitingMax) throw tooManyChecks();
+  }
+
   /** Throws RESOURCE_EXHAUSTED / TOO_MANY_PASSWORD_CHECKS. */
   hash(password: string): Promise<string> {
     return this.#wait(undefined, () => hash(password, ARGON2ID));
@@ -73,10 +82,7 @@ export class Passwords {
     else if (this.#waiting.length < waitingMax) {
       await new Promise<void>((begin) => this.#waiting.push({ account, begin }));
     } else {
-      throw resourceExhausted(
-        "TOO_MANY_PASSWORD_CHECKS",
-        "Too many passwords are being checked now; try again in a moment.",
-      );
+      throw tooManyChecks();
     }
     try {
       return await work();
@@ -109,3 +115,9 @@ export class Passwords {
     next.begin();
   }
 }
+
+const tooManyChecks = (): Failure =>
+  resourceExhausted(
+    "TOO_MANY_PASSWORD_CHECKS",
+    "Too many passwords are being checked now; try again in a moment.",
+  );

@@ -62,6 +62,7 @@ export class Sessions {
     const password = findPassword(text);
     // Nobody has such a password, whoever is asked for: no account is given away by refusing early.
     if (password === undefined) throw wrongCredentials();
+    this.#passwords.refuseWhenFull();
     const email = findEmail(emailText);
     const origin = originOf(client);
     const user = await this.#store.findCredentials(email, origin.network);
@@ -138,6 +139,7 @@ export class Sessions {
    * RESOURCE_EXHAUSTED / TOO_MANY_PASSWORD_CHECKS, TOO_MANY_FAILED_LOGINS.
    */
   async changePassword({ userId, sessionId }: Bearer, change: PasswordChange): Promise<void> {
+    this.#passwords.refuseWhenFull();
     const { network } = originOf({ address: change.address, userAgent: "" });
     const user = await this.#store.findCredentialsOf(userId, network);
     if (!user) throw userNotFound();
