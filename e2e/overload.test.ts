@@ -1,12 +1,16 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { after, before, describe, it, type TestContext } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { CartServiceService } from "@piata/contracts/cart";
+import { Role } from "@piata/contracts/item";
 import { batched } from "@piata/kit/batch";
 import { ownContext } from "@piata/kit/context";
 import { Metrics } from "@piata/kit/metrics";
 import { Channel } from "@piata/kit/rpc-client";
+import { openTls } from "@piata/kit/tls";
 import type { Client } from "@piata/testkit/client";
+import { keyOf, passportOf } from "@piata/testkit/identity";
 import {
   closedLoop,
   LoadClient,
@@ -118,7 +122,9 @@ describe("three times as much as can be done", () => {
   /** Carts with something in them, filled again past the gateway, many at once. */
   async function fullCarts(t: TestContext) {
     const { address } = await shop.process("cart");
-    const channel = new Channel({ service: "cart", target: address, caller: "test" });
+    const tls = await openTls("TLS", join(shop.dataDir, "secrets", "tls", "gateway"));
+    const key = keyOf(shop.dataDir);
+    const channel = new Channel({ service: "cart", target: address, caller: "gateway", tls });
     t.after(() => channel.close());
     const change = batched(channel.client(CartServiceService).batchChangeCarts, {
       name: "test.fill",
@@ -127,7 +133,9 @@ describe("three times as much as can be done", () => {
     const carts: { token: string | undefined; fill: () => Promise<unknown> }[] = [];
     for (const person of people) {
       const { me } = await person.ask<{ me: { id: number } }>("{ me { id } }");
-      const fill = () => change(ownContext(10_000, me.id), { add: { productId, quantity: 1 } });
+      const passport = passportOf({ userId: me.id, role: Role.CUSTOMER }, key);
+      const fill = () =>
+        change({ ...ownContext(10_000), passport }, { add: { productId, quantity: 1 } });
       await fill();
       carts.push({ token: person.token, fill });
     }

@@ -116,7 +116,7 @@ describe("a passport", () => {
   });
 
   it("of the tests is made by other code than ours, and is none for another key set", async () => {
-    const passport = passportOf(7, Role.CUSTOMER);
+    const passport = passportOf({ userId: 7, role: Role.CUSTOMER });
     assert.deepEqual(await whoHas(passport, keys), { ...NOBODY, warnings: 1 });
   });
 });

@@ -11,8 +11,11 @@ export interface Permission {
   trusts: "passport" | "caller";
 }
 
-/** For what users ask: from the gateway, in the name of whom the passport is for. */
-export const forUsers: Permission = { callers: ["gateway"], trusts: "passport" };
+/** For what users ask through these programs, in the name of whom their passport is for. */
+export const forUsersOf = (...callers: string[]): Permission => ({ callers, trusts: "passport" });
+
+/** For what users ask. */
+export const forUsers = forUsersOf("gateway");
 
 /** For what these programs do in their own right, for whichever user they name. */
 export const onlyFrom = (...callers: string[]): Permission => ({ callers, trusts: "caller" });

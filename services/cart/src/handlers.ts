@@ -4,7 +4,7 @@ import * as rpc from "@piata/contracts/cart";
 import { answerEach } from "@piata/kit/batch";
 import { signedIn } from "@piata/kit/context";
 import { type Failure, invalidArgument } from "@piata/kit/errors";
-import { forUsers, onlyFrom, Rpc } from "@piata/kit/permission";
+import { forUsers, forUsersOf, onlyFrom, Rpc } from "@piata/kit/permission";
 import type { Handlers } from "@piata/kit/rpc-server";
 import { checkedId } from "@piata/kit/validate";
 import { type Cart, type Change, checkedQuantity, checkoutOf, NO_CART, toLines } from "./cart.js";
@@ -24,7 +24,7 @@ export class CartHandlers implements Handlers<rpc.CartServiceService> {
     this.#store = store;
   }
 
-  @Rpc("CartService", forUsers)
+  @Rpc("CartService", forUsersOf("gateway", "order"))
   async batchGetCarts({ items }: rpc.BatchGetCartsRequest): Promise<rpc.BatchGetCartsResponse> {
     const results = await answerEach(items, ofUser, async (users) => {
       const carts = await this.#store.find(users.map(({ userId }) => userId));

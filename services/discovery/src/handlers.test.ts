@@ -82,7 +82,7 @@ test("a discovery that comes back knowing nothing takes nobody off the list", as
 });
 
 test("a badly formed instance is refused with the field's name", async (t) => {
-  const channel = new Channel({ service: "discovery", target: one.address, caller: "test" });
+  const channel = new Channel({ service: "discovery", target: one.address, caller: "No Such" });
   t.after(() => channel.close());
   const rpc = channel.client(DiscoveryServiceService);
   await assert.rejects(rpc.heartbeat({ instance: instance("No Such") }, ownContext(PATIENCE_MS)), {
@@ -90,6 +90,28 @@ test("a badly formed instance is refused with the field's name", async (t) => {
     reason: "INSTANCE_INVALID",
     metadata: { field: "instance.service" },
   });
+});
+
+test("nobody is listed, moved or taken off in another's name", async (t) => {
+  const channel = new Channel({ service: "discovery", target: one.address, caller: "payment" });
+  t.after(() => channel.close());
+  const rpc = channel.client(DiscoveryServiceService);
+  const within = () => ownContext(PATIENCE_MS);
+  const gamma = instance("gamma");
+  const registration = new Registration([one.address], gamma);
+  t.after(() => registration.withdraw());
+  const watcher = new DiscoveryWatcher([one.address], { caller: "test", log: quiet });
+  t.after(() => watcher.close());
+  await seen(watcher, "gamma", 1);
+  const notOwn = { code: "PERMISSION_DENIED", reason: "INSTANCE_NOT_OWN" };
+  await assert.rejects(rpc.heartbeat({ instance: instance("gamma") }, within()), notOwn);
+  const stolen = { ...instance("payment"), id: gamma.id, address: "127.0.0.1:6666" };
+  await assert.rejects(rpc.heartbeat({ instance: stolen }, within()), notOwn);
+  await assert.rejects(rpc.withdraw({ instanceId: gamma.id }, within()), notOwn);
+  assert.deepEqual(
+    watcher.instances("gamma").map(({ address }) => address),
+    [gamma.address],
+  );
 });
 
 test("its HTTP port has the page and the JSON, and takes nothing but GET", async () => {

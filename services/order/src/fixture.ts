@@ -180,6 +180,7 @@ function clientsOf(addressOf: (name: Name) => string) {
       batchTake: "order",
       batchRestore: "order",
       batchForget: "order",
+      batchErase: "access",
     }),
     catalog: openClient(to("catalog"), CatalogServiceService, {
       batchReserve: "order",
@@ -189,6 +190,7 @@ function clientsOf(addressOf: (name: Name) => string) {
     payment: openClient(to("payment"), PaymentServiceService, {
       batchCharge: "order",
       batchVoid: "order",
+      reconcile: "operator",
     }),
     order: openClient(to("order"), OrderServiceService),
   };

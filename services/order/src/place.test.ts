@@ -29,6 +29,7 @@ const LEASE_OVER = statement(
 
 const wish = (other: Partial<Wish> = {}): Wish => ({
   userId: 1,
+  passport: "",
   traceId: TRACE_ID,
   spanId: "",
   paymentMethod: "success",
@@ -46,9 +47,10 @@ describe("a wish", () => {
     const idempotencyKey = "~".repeat(100);
     const paymentMethod = "a-Z_0".padEnd(64, "x");
     const taken = checked({ paymentMethod, idempotencyKey, expectedTotalMinor: 0 });
-    const { deadlineMs } = taken;
+    const { deadlineMs, passport } = taken;
+    assert.match(passport, /^ey/);
     assert.ok(deadlineMs > Date.now() && deadlineMs <= Date.now() + 10_000);
-    const asked = wish({ paymentMethod, idempotencyKey, deadlineMs });
+    const asked = wish({ passport, paymentMethod, idempotencyKey, deadlineMs });
     assert.deepEqual(taken, { ...asked, expectedTotalMinor: 0 });
   });
 

@@ -156,8 +156,10 @@ function answered(wish: Wish, answer: FirstAnswer): number | undefined {
   return unknown ? undefined : (answer.orderId ?? undefined);
 }
 
-const contextOf = ({ userId, traceId, deadlineMs }: Wish): Context =>
-  ownContext(Math.min(CALL_MS, deadlineMs - Date.now()), userId, traceId);
+const contextOf = ({ userId, passport, traceId, deadlineMs }: Wish): Context => ({
+  ...ownContext(Math.min(CALL_MS, deadlineMs - Date.now()), userId, traceId),
+  passport,
+});
 
 const intent = (id: number, wish: Wish): Order => ({
   id,

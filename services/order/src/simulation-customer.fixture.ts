@@ -87,6 +87,7 @@ export class Customer {
     const purchase = `purchase-${userId}-${this.#purchases}`;
     const wish = {
       userId,
+      passport: "",
       traceId: "",
       spanId: "",
       paymentMethod: scheduler.pick(METHODS),

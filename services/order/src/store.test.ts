@@ -36,6 +36,7 @@ const ROW = statement(
 
 const wish = (userId: number, other: Partial<Wish> = {}): Wish => ({
   userId,
+  passport: "",
   traceId: TRACE_ID,
   spanId: "",
   paymentMethod: "success",

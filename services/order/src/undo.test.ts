@@ -20,7 +20,7 @@ const MEND_AMOUNT = statement(
 );
 const REFUNDS = statement("test_refunds", `select state from refunds where order_id = $1`);
 
-const asStaff = () => ({ context: { ...as(99).context, role: Role.STAFF } });
+const asStaff = () => as(99, Role.STAFF);
 
 describe("undoing", () => {
   let shop: Shop;

@@ -9,6 +9,8 @@ const PAYMENT_METHOD = /^[A-Za-z0-9_-]{0,64}$/;
 /** What a customer asks for. */
 export interface Wish {
   userId: number;
+  /** Shown to whom the order asks in the customer's name. */
+  passport: string;
   traceId: string;
   /** The span that asks for it; "" when none is recorded. */
   spanId: string;
@@ -47,10 +49,10 @@ export function checkedWish(item: BatchPlaceOrdersRequest_Item): Wish {
       { field: "expectedTotalMinor" },
     );
   }
-  const { traceId = "", spanId = "" } = context ?? {};
+  const { traceId = "", spanId = "", passport = "" } = context ?? {};
   const deadlineMs = Date.now() + handedOnMs(context?.timeoutMs ?? 0, PLACE_MS);
-  const trace = { traceId, spanId };
-  return { userId, ...trace, paymentMethod, idempotencyKey, expectedTotalMinor, deadlineMs };
+  const asked = { userId, passport, traceId, spanId, deadlineMs };
+  return { ...asked, paymentMethod, idempotencyKey, expectedTotalMinor };
 }
 
 /** What a key is bound to. */
