@@ -66,7 +66,7 @@ export class Sessions {
     const password = findPassword(text);
     // Nobody has such a password, whoever is asked for: no account is given away by refusing early.
     if (password === undefined) throw wrongCredentials();
-    this.#passwords.refuseWhenFull();
+    this.#passwords.refuseWhenFull(true);
     const email = findEmail(emailText);
     const origin = originOf(client);
     const user = await this.#users.findCredentials(email, origin.network);
@@ -143,7 +143,7 @@ export class Sessions {
    * RESOURCE_EXHAUSTED / TOO_MANY_PASSWORD_CHECKS, TOO_MANY_FAILED_LOGINS.
    */
   async changePassword({ userId, sessionId }: Bearer, change: PasswordChange): Promise<void> {
-    this.#passwords.refuseWhenFull();
+    this.#passwords.refuseWhenFull(true);
     const { network } = originOf({ address: change.address, userAgent: "" });
     const user = await this.#users.findCredentialsOf(userId, network);
     if (!user) throw userNotFound();
