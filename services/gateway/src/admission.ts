@@ -3,23 +3,20 @@
  * before it has read them. A refusal costs a fraction of an answer, so that what was taken is still
  * answered in time when far more is asked for than can be done.
  */
-import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
-import { newTraceId } from "@piata/kit/context";
+import type { IncomingMessage, RequestListener } from "node:http";
 import { type Failure, resourceExhausted } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
 import type { Metrics } from "@piata/kit/metrics";
-import { errorAnswer } from "./errors.js";
 import { onceGone } from "./gone.js";
+import { Refusals } from "./refusals.js";
 
 /**
  * Requests that are begun in one turn of the event loop. Others wait for the next turn, so that
  * refusals are not held up by answers.
  */
 const PER_TURN = 32;
-/** What a refused client is asked to wait, in seconds. */
-export const RETRY_AFTER = "1";
-/** Refusals of so long a time have one trace id, one line in the log and one text. */
-const SPELL_MS = 1_000;
+/** What a refused client is asked to wait. */
+const RETRY_AFTER_SECONDS = 1;
 
 /**
  * Requests whose bodies are slow to come hold no place, up to so many times the places that there
@@ -49,16 +46,31 @@ export class Admission {
   #begun: Taken[] = [];
   readonly #counts = { taken: 0, slow: 0 };
   #scheduled = false;
-  #spell: Spell | undefined;
+  readonly #refusals: Refusals;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
+    const { log, metrics, requestsMax } = options;
+    const line = "overloaded: requests were refused";
+    const details = { requestsMax };
+    this.#refusals = new Refusals({
+      status: 503,
+      failure: overloaded,
+      line,
+      details,
+      log,
+      metrics,
+    });
   }
 
   /** A listener that gives `listener` what is admitted, and refuses the rest with HTTP 503. */
   guard(listener: RequestListener): RequestListener {
     return (request, response) => {
-      if (this.#counts.taken >= this.#options.requestsMax) return this.#refuse(request, response);
+      if (this.#counts.taken >= this.#options.requestsMax) {
+        return this.#refusals.refuse(request, response, {
+          retryAfterSeconds: RETRY_AFTER_SECONDS,
+        });
+      }
       const one: Taken = { request, begin: () => listener(request, response), counts: undefined };
       const { metrics } = this.#options;
       this.#count(one, "taken");
@@ -110,48 +122,6 @@ export class Admission {
     if (as) this.#counts[as] += 1;
     one.counts = as;
   }
-
-  #refuse({ method }: IncomingMessage, response: ServerResponse): void {
-    this.#spell ??= this.#beginSpell();
-    this.#spell.refused += 1;
-    const { headers, body } = this.#spell;
-    response.sendDate = false;
-    response.writeHead(503, headers);
-    response.end(method === "HEAD" ? undefined : body);
-  }
-
-  #beginSpell(): Spell {
-    const spell = newSpell();
-    setTimeout(() => {
-      this.#spell = undefined;
-      const { log, metrics, requestsMax } = this.#options;
-      const { refused, traceId } = spell;
-      metrics.answerUntimed("graphql", "RESOURCE_EXHAUSTED", refused);
-      log.warn({ refused, requestsMax, traceId }, "overloaded: requests were refused");
-    }, SPELL_MS).unref();
-    return spell;
-  }
-}
-
-/** What refusals of one spell have in common: to make each anew would cost more than to send it. */
-interface Spell {
-  traceId: string;
-  headers: string[];
-  body: Buffer;
-  refused: number;
-}
-
-function newSpell(): Spell {
-  const traceId = newTraceId();
-  const body = Buffer.from(JSON.stringify({ errors: [errorAnswer(overloaded(), traceId)] }));
-  const headers = [
-    ["content-type", "application/json; charset=utf-8"],
-    ["content-length", String(body.length)],
-    ["retry-after", RETRY_AFTER],
-    ["cache-control", "no-store"],
-    ["x-trace-id", traceId],
-  ].flat();
-  return { traceId, headers, body, refused: 0 };
 }
 
 const OVERLOADS = new Set([
@@ -161,10 +131,31 @@ const OVERLOADS = new Set([
   "TOO_MANY_PASSWORD_CHECKS",
 ]);
 
-/** True for what a part of the shop says that has too much to do; a quota is something else. */
-export const isOverload = ({ reason }: Failure): boolean => OVERLOADS.has(reason);
+/** Too much of one user, account or address: the shop has time, but not for them. */
+const LIMITS = new Set(["RATE_LIMITED", "TOO_MANY_FAILED_LOGINS"]);
+
+export interface Wait {
+  /** Of an answer that has nothing else in it. */
+  status: 429 | 503;
+  retryAfterSeconds: number;
+}
+
+/**
+ * What a client is asked to wait for when fields were refused because there is too much to do, in
+ * the shop or for one client; a quota is something else.
+ */
+export function waitOf(failures: readonly Failure[]): Wait | undefined {
+  const passing = failures.filter(({ reason }) => OVERLOADS.has(reason) || LIMITS.has(reason));
+  if (passing.length === 0) return undefined;
+  const isOverloaded = passing.some(({ reason }) => OVERLOADS.has(reason));
+  const seconds = passing.map(({ metadata }) => Number(metadata.retryAfterSeconds ?? 0) || 0);
+  return {
+    status: isOverloaded ? 503 : 429,
+    retryAfterSeconds: Math.max(RETRY_AFTER_SECONDS, ...seconds.map(Math.ceil)),
+  };
+}
 
 const overloaded = () =>
   resourceExhausted("OVERLOADED", "The shop is very busy; nothing was done. Try again soon.", {
-    retryAfterSeconds: RETRY_AFTER,
+    retryAfterSeconds: String(RETRY_AFTER_SECONDS),
   });

@@ -5,6 +5,7 @@
 import { createServer as createHttpServer } from "node:http";
 import cookie from "@fastify/cookie";
 import files from "@fastify/static";
+import { readConfig } from "@piata/kit/config";
 import { type Failure, invalidArgument } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
 import type { Metrics } from "@piata/kit/metrics";
@@ -16,7 +17,9 @@ import fastify, {
 } from "fastify";
 import { type ExecutionResult, GraphQLError } from "graphql";
 import mercurius, { type IResolvers } from "mercurius";
-import { Admission, isOverload, RETRY_AFTER } from "./admission.js";
+import { Admission, waitOf } from "./admission.js";
+import { edgeSettings } from "./config.js";
+import { Edge, type EdgeOptions } from "./edge.js";
 import { errorAnswer, failureOf } from "./errors.js";
 import { graphiql as graphiqlPage } from "./graphiql.js";
 import { GraphqlContext } from "./graphql-context.js";
@@ -47,15 +50,20 @@ export interface GatewayOptions {
   bodyBytesMax: number;
   graphiql: boolean;
   imagesDir: string | undefined;
+  /** The settings' defaults when it is left out. */
+  edge?: EdgeOptions;
 }
 
-interface ServerOptions extends GatewayOptions {
+interface ServerOptions extends Omit<GatewayOptions, "edge"> {
   operations: Operations;
+  edge: Edge;
 }
 
 /** The gateway's HTTP server, not listening yet. */
 export async function createServer(given: GatewayOptions): Promise<FastifyInstance> {
-  const options = { ...given, operations: new Operations(given.metrics) };
+  const { edge: edgeOptions = readConfig(edgeSettings, {}) } = given;
+  const edge = new Edge(edgeOptions, given);
+  const options = { ...given, operations: new Operations(given.metrics), edge };
   const { schema, resolvers, bodyBytesMax, imagesDir, graphiql } = options;
   const refuseHttp = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
     const context = new GraphqlContext(request, reply, options);
@@ -65,18 +73,24 @@ export async function createServer(given: GatewayOptions): Promise<FastifyInstan
   const admission = new Admission(options);
   const app = fastify({
     frameworkErrors: refuseHttp,
+    clientErrorHandler: (error, socket) => edge.refuseUnparsed(error, socket),
     bodyLimit: bodyBytesMax,
     forceCloseConnections: "idle",
-    serverFactory: (listener) =>
-      createHttpServer(
-        {
-          requestTimeout: REQUEST_MS,
-          headersTimeout: REQUEST_MS,
-          connectionsCheckingInterval: REQUEST_CHECK_MS,
-          keepAliveTimeout: KEEP_ALIVE_MS,
-        },
-        admission.guard(listener),
-      ).setTimeout(STANDSTILL_MS),
+    serverFactory: (listener) => {
+      const guarded = edge.guard(admission.guard(listener));
+      const http = {
+        requestTimeout: REQUEST_MS,
+        headersTimeout: REQUEST_MS,
+        connectionsCheckingInterval: REQUEST_CHECK_MS,
+        keepAliveTimeout: KEEP_ALIVE_MS,
+        maxHeaderSize: edgeOptions.headerBytesMax,
+        // The edge refuses a request without one, as an answer.
+        requireHostHeader: false,
+      };
+      // Whatever a client expects beyond 100-continue, it gets an answer.
+      const server = createHttpServer(http, guarded).on("checkExpectation", guarded);
+      return server.setTimeout(STANDSTILL_MS);
+    },
   });
   app.removeContentTypeParser("text/plain");
   await app.register(cookie);
@@ -145,9 +159,10 @@ async function answer(
     errors.map(({ path }, at) => [path?.[0], (failures[at] as Failure).code] as const).reverse(),
   );
   options.operations.answer(context, codes, startMs);
-  if (failures.some(isOverload) && mayRepeat(context)) {
-    reply.header("retry-after", RETRY_AFTER);
-    if (data == null) reply.code(503);
+  const wait = mayRepeat(context) ? waitOf(failures) : undefined;
+  if (wait) {
+    reply.header("retry-after", String(wait.retryAfterSeconds));
+    if (data == null) reply.code(wait.status);
   }
   record(options, context, { failure: failures[0], operationName, startMs });
   if (errors.length === 0) return { data };
