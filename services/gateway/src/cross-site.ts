@@ -4,6 +4,7 @@
  * `Origin` nor `Sec-Fetch-Site` and are not concerned.
  */
 import type { IncomingMessage } from "node:http";
+import type { HeaderFields } from "./arrival.js";
 import type { Visitor } from "./visitor.js";
 
 export interface CrossSiteOptions {
@@ -42,9 +43,10 @@ export class CrossSite {
     return isImage(request) || this.#getsPage(request) ? "none" : "foreign";
   }
 
-  /** Answers depend on the Origin, if only by their headers. */
-  get varies(): boolean {
-    return this.#allowed.size > 0;
+  /** What lets the page of an allowed origin read the answer, and keeps caches from mixing them. */
+  headersFor({ headers: { origin } }: IncomingMessage): HeaderFields | undefined {
+    if (this.#allowed.size === 0) return undefined;
+    return origin !== undefined && this.#allowed.has(origin) ? corsHeaders(origin) : VARY;
   }
 
   // A link to the shop, followed by somebody who is shown where they are.
@@ -76,12 +78,14 @@ function isOwn(origin: string, host: string, isSecure: boolean): boolean {
 export const isPreflight = ({ method, headers }: IncomingMessage): boolean =>
   method === "OPTIONS" && headers["access-control-request-method"] !== undefined;
 
-/** What lets the page of an allowed origin read the answer. */
-export const corsHeaders = (origin: string): [string, string][] => [
-  ["access-control-allow-origin", origin],
-  ["access-control-allow-credentials", "true"],
-  ["access-control-expose-headers", EXPOSED_HEADERS],
-];
+const VARY: HeaderFields = { vary: "origin" };
+
+const corsHeaders = (origin: string): HeaderFields => ({
+  ...VARY,
+  "access-control-allow-origin": origin,
+  "access-control-allow-credentials": "true",
+  "access-control-expose-headers": EXPOSED_HEADERS,
+});
 
 /** The answer to a preflight of an allowed origin. */
 export const PREFLIGHT_HEADERS = {

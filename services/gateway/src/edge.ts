@@ -13,21 +13,24 @@ import {
 } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
 import type { Metrics } from "@piata/kit/metrics";
+import type { FastifyReply } from "fastify";
+import { type Arrival, arrivalOf, arrive } from "./arrival.js";
 import {
   CrossSite,
   type CrossSiteOptions,
-  corsHeaders,
   isImage,
   isPreflight,
   PREFLIGHT_HEADERS,
 } from "./cross-site.js";
-import { type Quota, quotaHeaders, RateLimit, rateLimited } from "./rate-limit.js";
+import { quotaHeaders, RateLimit, rateLimited } from "./rate-limit.js";
 import { Refusals } from "./refusals.js";
 import { secureHeaders } from "./secure-headers.js";
 import { type Visitor, Visitors, type VisitorsOptions } from "./visitor.js";
 
 /** The header fields of a request, at most; browsers send about twenty. */
 const HEADERS_MAX = 100;
+/** Of an origin that is shown in the log. */
+const ORIGIN_LENGTH_MAX = 200;
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 
@@ -51,7 +54,7 @@ interface Surroundings {
 }
 
 export class Edge {
-  readonly visitors: Visitors;
+  readonly #visitors: Visitors;
   readonly #crossSite: CrossSite;
   readonly #hosts: ReadonlySet<string>;
   readonly #perAddress: RateLimit | undefined;
@@ -63,7 +66,7 @@ export class Edge {
 
   constructor(options: EdgeOptions, surroundings: Surroundings) {
     const { addressRequestsPerMinute, userRequestsPerMinute, registrationsPerHour } = options;
-    this.visitors = new Visitors({ ...options, ...surroundings });
+    this.#visitors = new Visitors({ ...options, ...surroundings });
     this.#crossSite = new CrossSite({ ...options, ...surroundings });
     this.#hosts = new Set(options.hosts.map((host) => host.toLowerCase()));
     this.#perAddress = limit(addressRequestsPerMinute, MINUTE_MS);
@@ -75,46 +78,50 @@ export class Edge {
   /** A listener that gives `listener` what may pass, and refuses the rest before it is read. */
   guard(listener: RequestListener): RequestListener {
     return (request, response) => {
-      const visitor = this.visitors.of(request);
       this.#answering.set(request.socket, response);
-      for (const [name, value] of secureHeaders(isImage(request), visitor.isSecure)) {
-        response.setHeader(name, value);
-      }
-      const site = this.#crossSite.siteOf(request, visitor);
-      if (this.#crossSite.varies) response.setHeader("vary", "origin");
-      if (site === "allowed") {
-        const { origin = "" } = request.headers;
-        for (const [name, value] of corsHeaders(origin)) response.setHeader(name, value);
-      }
-      if (this.#limits(request, response, visitor)) return;
-      if (this.#refuses(request, response, visitor)) return;
-      if (site === "foreign") {
-        const { origin } = request.headers;
-        return this.#refusals.foreign.refuse(request, response, {
-          example: { origin: origin?.slice(0, 200) },
+      const { visitor } = this.arrivalOf(request);
+      const waitSeconds = this.#countRequest(request, visitor);
+      if (waitSeconds > 0) {
+        return this.#refusals.limited.refuse(request, response, {
+          retryAfterSeconds: waitSeconds,
+          example: { address: visitor.address },
         });
       }
+      const fault = this.#faultOf(request, visitor);
+      if (fault) return fault.refuse(request, response);
+      const site = this.#crossSite.siteOf(request, visitor);
+      if (site === "foreign") {
+        const example = { origin: request.headers.origin?.slice(0, ORIGIN_LENGTH_MAX) };
+        return this.#refusals.foreign.refuse(request, response, { example });
+      }
       if (site === "allowed" && isPreflight(request)) {
-        response.writeHead(204, PREFLIGHT_HEADERS).end();
+        response.writeHead(204, { ...this.arrivalOf(request).headers, ...PREFLIGHT_HEADERS }).end();
         return;
       }
       listener(request, response);
     };
   }
 
+  /** What is known of a request. */
+  arrivalOf(request: IncomingMessage): Arrival {
+    return arrivalOf(request) ?? this.#meet(request);
+  }
+
   /** Counts a request of a signed-in user. Throws RESOURCE_EXHAUSTED / RATE_LIMITED. */
-  countUser(request: IncomingMessage, response: ServerResponse, userId: number): void {
-    if (!this.#perUser || this.visitors.of(request).isExempt) return;
+  countUser(request: IncomingMessage, reply: FastifyReply, userId: number): void {
+    const { visitor, headers } = this.arrivalOf(request);
+    if (!this.#perUser || visitor.isExempt) return;
     const quota = this.#perUser.take(userId);
     // Of two limits the client is told the one that it meets first.
-    const left = response.getHeader("ratelimit-remaining");
-    if (left === undefined || Number(left) > quota.remaining) show(response, quota);
+    if (!(Number(headers["ratelimit-remaining"]) <= quota.remaining)) {
+      reply.headers(quotaHeaders(quota));
+    }
     if (quota.retryAfterSeconds > 0) throw rateLimited(quota.retryAfterSeconds);
   }
 
   /** Counts an attempt to register. Throws RESOURCE_EXHAUSTED / RATE_LIMITED. */
   countRegistration(request: IncomingMessage): void {
-    const { address, isExempt } = this.visitors.of(request);
+    const { address, isExempt } = this.arrivalOf(request).visitor;
     if (!this.#registrations || isExempt) return;
     const { retryAfterSeconds } = this.#registrations.take(address);
     if (retryAfterSeconds > 0) throw rateLimited(retryAfterSeconds);
@@ -129,24 +136,23 @@ export class Edge {
       return;
     }
     const refusals = this.#refusals.unparsed[error.code ?? ""] ?? this.#refusals.malformed;
-    refusals.refuseUnparsed(socket, secureHeaders(false, false));
+    refusals.refuseUnparsed(socket, secureHeaders("api", false));
   }
 
-  #limits(request: IncomingMessage, response: ServerResponse, visitor: Visitor): boolean {
-    if (!this.#perAddress || visitor.isExempt) return false;
-    const quota = this.#perAddress.take(visitor.address);
-    show(response, quota);
-    const { retryAfterSeconds } = quota;
-    if (retryAfterSeconds === 0) return false;
-    const example = { address: visitor.address };
-    this.#refusals.limited.refuse(request, response, { retryAfterSeconds, example });
-    return true;
+  #meet(request: IncomingMessage): Arrival {
+    const visitor = this.#visitors.of(request);
+    const headers = secureHeaders(isImage(request) ? "image" : "api", visitor.isSecure);
+    const cors = this.#crossSite.headersFor(request);
+    return arrive(request, { visitor, headers: cors ? { ...headers, ...cors } : headers });
   }
 
-  #refuses(request: IncomingMessage, response: ServerResponse, visitor: Visitor): boolean {
-    const refusals = this.#faultOf(request, visitor);
-    refusals?.refuse(request, response);
-    return refusals !== undefined;
+  /** Counts a request of an address; returns how long to wait, 0 when it may go on. */
+  #countRequest(request: IncomingMessage, { address, isExempt }: Visitor): number {
+    if (!this.#perAddress || isExempt) return 0;
+    const quota = this.#perAddress.take(address);
+    const arrival = this.arrivalOf(request);
+    arrival.headers = { ...arrival.headers, ...quotaHeaders(quota) };
+    return quota.retryAfterSeconds;
   }
 
   #faultOf(request: IncomingMessage, { forwardedHost }: Visitor): Refusals | undefined {
@@ -162,10 +168,6 @@ export class Edge {
 
 const limit = (max: number, periodMs: number): RateLimit | undefined =>
   max > 0 ? new RateLimit({ max, periodMs }) : undefined;
-
-function show(response: ServerResponse, quota: Quota): void {
-  for (const [name, value] of Object.entries(quotaHeaders(quota))) response.setHeader(name, value);
-}
 
 const malformed = () => invalidArgument("REQUEST_INVALID", "This is not well-formed HTTP.");
 const bodyTooLarge = () =>

@@ -66,7 +66,7 @@ export class GraphqlContext {
 
   /** Where the request comes from, for counting: an IPv4 address, or the first of a /64. */
   get address(): string {
-    return this.#edge.visitors.of(this.request.raw).address;
+    return this.#edge.arrivalOf(this.request.raw).visitor.address;
   }
 
   /** What the client calls itself, in visible characters. */
@@ -77,7 +77,7 @@ export class GraphqlContext {
 
   /** The request came over TLS: its cookies go over nothing else. */
   get isSecure(): boolean {
-    return this.#edge.visitors.of(this.request.raw).isSecure;
+    return this.#edge.arrivalOf(this.request.raw).visitor.isSecure;
   }
 
   get cookieNames(): CookieNames {
@@ -112,7 +112,7 @@ export class GraphqlContext {
       throw unauthenticated("SIGN_IN_REQUIRED", "Sign in first: this needs an access token.");
     }
     const { userId, role } = await this.#sessions.identify(this.anyone, accessToken);
-    this.#edge.countUser(this.request.raw, this.reply.raw, userId);
+    this.#edge.countUser(this.request.raw, this.reply, userId);
     return { ...this.anyone, userId, role };
   }
 }

@@ -4,6 +4,7 @@
  * this instance's own.
  */
 import { type Failure, resourceExhausted } from "@piata/kit/errors";
+import type { HeaderFields } from "./arrival.js";
 
 /** Keys that are counted at once; more than that many clients at a time push the oldest out. */
 const KEYS_MAX = 100_000;
@@ -96,7 +97,7 @@ export const rateLimited = (retryAfterSeconds: number): Failure =>
   });
 
 /** The header fields of draft-ietf-httpapi-ratelimit-headers that most clients read. */
-export const quotaHeaders = ({ limit, remaining, resetSeconds }: Quota) => ({
+export const quotaHeaders = ({ limit, remaining, resetSeconds }: Quota): HeaderFields => ({
   "ratelimit-limit": String(limit),
   "ratelimit-remaining": String(remaining),
   "ratelimit-reset": String(resetSeconds),

@@ -8,6 +8,7 @@ import { newTraceId } from "@piata/kit/context";
 import type { Failure } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
 import type { Metrics } from "@piata/kit/metrics";
+import { arrivalOf, type HeaderFields } from "./arrival.js";
 import { errorAnswer } from "./errors.js";
 
 /** How long refusals share what they have in common. */
@@ -43,28 +44,27 @@ export class Refusals {
 
   /** Answers with the refusal; `retryAfterSeconds` is 0 when there is nothing to wait for. */
   refuse(
-    { method }: IncomingMessage,
+    request: IncomingMessage,
     response: ServerResponse,
     { retryAfterSeconds = 0, example = {} }: { retryAfterSeconds?: number; example?: object } = {},
   ): void {
     const { headers, body } = this.#answer(retryAfterSeconds, example);
     response.sendDate = false;
-    response.writeHead(this.#options.status, headers);
-    response.end(method === "HEAD" ? undefined : body);
+    response.writeHead(this.#options.status, { ...arrivalOf(request)?.headers, ...headers });
+    response.end(request.method === "HEAD" ? undefined : body);
   }
 
   /** Answers on a connection whose request was not even understood, and closes it. */
-  refuseUnparsed(socket: Socket, moreHeaders: readonly [string, string][]): void {
+  refuseUnparsed(socket: Socket, moreHeaders: HeaderFields): void {
     const { status } = this.#options;
     const { headers, body } = this.#answer(0, {});
-    const lines = moreHeaders.map(([name, value]) => `${name}: ${value}`);
-    for (let at = 0; at < headers.length; at += 2) lines.push(`${headers[at]}: ${headers[at + 1]}`);
-    const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join("\r\n")}`;
-    socket.write(`${head}\r\nconnection: close\r\n\r\n${body}`);
+    const fields = Object.entries({ ...moreHeaders, ...headers, connection: "close" });
+    const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+    socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines}\r\n${body}`);
     socket.destroySoon();
   }
 
-  #answer(retryAfterSeconds: number, example: object): { headers: string[]; body: Buffer } {
+  #answer(retryAfterSeconds: number, example: object): { headers: HeaderFields; body: Buffer } {
     this.#spell ??= this.#beginSpell(example);
     const { traceId, bodies } = this.#spell;
     this.#spell.refused += 1;
@@ -74,17 +74,13 @@ export class Refusals {
       body = Buffer.from(JSON.stringify({ errors }));
       bodies.set(retryAfterSeconds, body);
     }
-    const headers = [
-      "content-type",
-      "application/json; charset=utf-8",
-      "content-length",
-      String(body.length),
-      "cache-control",
-      "no-store",
-      "x-trace-id",
-      traceId,
-    ];
-    if (retryAfterSeconds > 0) headers.push("retry-after", String(retryAfterSeconds));
+    const headers = {
+      "content-type": "application/json; charset=utf-8",
+      "content-length": String(body.length),
+      "cache-control": "no-store",
+      "x-trace-id": traceId,
+      ...(retryAfterSeconds > 0 && { "retry-after": String(retryAfterSeconds) }),
+    };
     return { headers, body };
   }
 

@@ -66,6 +66,8 @@ export async function createServer(given: GatewayOptions): Promise<FastifyInstan
   const options = { ...given, operations: new Operations(given.metrics), edge };
   const { schema, resolvers, bodyBytesMax, imagesDir, graphiql } = options;
   const refuseHttp = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
+    // A URL that cannot be has had no hooks.
+    reply.headers(edge.arrivalOf(request.raw).headers);
     const context = new GraphqlContext(request, reply, options);
     const failure = httpFailure(error, options, context);
     return refuse(options, context, { failure, status: error.statusCode ?? 500 });
@@ -91,6 +93,10 @@ export async function createServer(given: GatewayOptions): Promise<FastifyInstan
       const server = createHttpServer(http, guarded).on("checkExpectation", guarded);
       return server.setTimeout(STANDSTILL_MS);
     },
+  });
+  app.addHook("onRequest", (request, reply, done) => {
+    reply.headers(edge.arrivalOf(request.raw).headers);
+    done();
   });
   app.removeContentTypeParser("text/plain");
   await app.register(cookie);

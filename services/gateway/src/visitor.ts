@@ -52,7 +52,6 @@ const HOPS_MAX = 20;
 export class Visitors {
   readonly #options: VisitorsOptions;
   readonly #peers = new WeakMap<Socket, Peer>();
-  readonly #forwarded = new WeakMap<IncomingMessage, Visitor>();
   #hasWarned = false;
 
   constructor(options: VisitorsOptions) {
@@ -66,14 +65,10 @@ export class Visitors {
       if (!this.#hasWarned && headers["x-forwarded-for"] !== undefined) this.#warn(peer);
       return peer.visitor;
     }
-    const known = this.#forwarded.get(request);
-    if (known) return known;
-    const visitor = this.#visitor(this.#clientOf(peer, headers), {
+    return this.#visitor(this.#clientOf(peer, headers), {
       isSecure: lastOf(headers["x-forwarded-proto"])?.toLowerCase() === "https",
       forwardedHost: lastOf(headers["x-forwarded-host"]),
     });
-    this.#forwarded.set(request, visitor);
-    return visitor;
   }
 
   #meet(socket: Socket): Peer {
@@ -101,11 +96,11 @@ export class Visitors {
   // what that stranger wrote.
   #clientOf(peer: Peer, headers: IncomingHttpHeaders): string {
     let { address } = peer;
-    const hops = listed(headers["x-forwarded-for"]).slice(-HOPS_MAX);
-    while (this.#options.trustedProxies.has(address)) {
-      const next = addressIn(hops.pop() ?? "");
+    for (const hop of listed(headers["x-forwarded-for"]).reverse().slice(0, HOPS_MAX)) {
+      const next = addressIn(hop);
       if (next === undefined) return address;
       address = next;
+      if (!this.#options.trustedProxies.has(address)) return address;
     }
     return address;
   }
