@@ -25,7 +25,7 @@ const addresses = (fallback: readonly string[] = []): z.ZodType<AddressSet> =>
   });
 
 const isOrigin = (word: string) =>
-  URL.canParse(word) && /^https?:/.test(word) && new URL(word).origin === word;
+  URL.canParse(word) && /^https?:[^*]+$/.test(word) && new URL(word).origin === word;
 
 const HOST = /^([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])$/i;
 

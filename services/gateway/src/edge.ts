@@ -131,7 +131,9 @@ export class Edge {
   refuseUnparsed(error: NodeJS.ErrnoException, socket: Socket): void {
     const answering = this.#answering.get(socket);
     const isHalfAnswered = answering?.headersSent && !answering.writableFinished;
-    if (error.code === "ECONNRESET" || !socket.writable || isHalfAnswered) {
+    // Browsers open connections that they may never use.
+    const isSilent = socket.bytesRead === 0;
+    if (error.code === "ECONNRESET" || !socket.writable || isHalfAnswered || isSilent) {
       socket.destroy();
       return;
     }
