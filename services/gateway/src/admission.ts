@@ -3,7 +3,8 @@
  * before it has read them. A refusal costs a fraction of an answer, so that what was taken is still
  * answered in time when far more is asked for than can be done.
  */
-import type { IncomingMessage, RequestListener } from "node:http";
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { type Failure, resourceExhausted } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
 import type { Metrics } from "@piata/kit/metrics";
@@ -24,6 +25,12 @@ const RETRY_AFTER_SECONDS = 1;
  */
 const SLOW_TIMES_MAX = 4;
 
+/** How often it looks for clients that are slow to read their answers. */
+const READERS_CHECK_MS = 1_000;
+/** An answer that takes longer is cut off unless it is read at a speed that will end. */
+const READING_MS = 10_000;
+const READING_BYTES_PER_SECOND_MIN = 10_000;
+
 export interface AdmissionOptions {
   /** Requests at once; one more is refused. */
   requestsMax: number;
@@ -34,13 +41,17 @@ export interface AdmissionOptions {
 /** A request that was taken, and where it counts until it is over. */
 interface Taken {
   request: IncomingMessage;
+  response: ServerResponse;
   begin(): void;
   counts: "taken" | "slow" | undefined;
+  /** Since its answer was seen to be on its way: when, and how much the connection had sent. */
+  reading: { sinceMs: number; sentBytes: number } | undefined;
 }
 
 /** What was taken and is not answered yet. */
 export class Admission {
   readonly #options: AdmissionOptions;
+  readonly #open = new Set<Taken>();
   readonly #waiting: Taken[] = [];
   /** Those that were begun in this turn of the event loop. */
   #begun: Taken[] = [];
@@ -53,6 +64,7 @@ export class Admission {
     const { log, metrics, requestsMax } = options;
     const line = "overloaded: requests were refused";
     const details = { requestsMax };
+    setInterval(() => this.#checkReaders(), READERS_CHECK_MS).unref();
     this.#refusals = new Refusals({
       status: 503,
       failure: overloaded,
@@ -71,12 +83,15 @@ export class Admission {
           retryAfterSeconds: RETRY_AFTER_SECONDS,
         });
       }
-      const one: Taken = { request, begin: () => listener(request, response), counts: undefined };
+      const begin = () => listener(request, response);
+      const one: Taken = { request, response, begin, counts: undefined, reading: undefined };
       const { metrics } = this.#options;
       this.#count(one, "taken");
+      this.#open.add(one);
       metrics.callsInProgress += 1;
       onceGone(request, response, () => {
         this.#count(one, undefined);
+        this.#open.delete(one);
         metrics.callsInProgress -= 1;
       });
       this.#waiting.push(one);
@@ -109,12 +124,34 @@ export class Admission {
 
   // Most bodies come with their headers; this one did not.
   #await(one: Taken): void {
-    const slowMax = SLOW_TIMES_MAX * this.#options.requestsMax;
-    if (one.counts !== "taken" || this.#counts.slow >= slowMax) return;
-    this.#count(one, "slow");
+    if (!this.#makeSlow(one)) return;
     one.request.once("end", () => {
       if (one.counts === "slow") this.#count(one, "taken");
     });
+  }
+
+  #makeSlow(one: Taken): boolean {
+    const slowMax = SLOW_TIMES_MAX * this.#options.requestsMax;
+    if (one.counts !== "taken" || this.#counts.slow >= slowMax) return false;
+    this.#count(one, "slow");
+    return true;
+  }
+
+  // Who is served and does not read is slow, too.
+  #checkReaders(): void {
+    const nowMs = performance.now();
+    for (const one of this.#open) {
+      const { socket } = one.request;
+      if (!one.response.headersSent) continue;
+      const sentBytes = sentOf(socket);
+      one.reading ??= { sinceMs: nowMs, sentBytes };
+      const passedMs = nowMs - one.reading.sinceMs;
+      const enoughBytes = (READING_BYTES_PER_SECOND_MIN * passedMs) / 1_000;
+      const isTooSlow = sentBytes - one.reading.sentBytes < enoughBytes;
+      // A reset: what it does not read is not to wait in the kernel either.
+      if (passedMs >= READING_MS && isTooSlow) socket.resetAndDestroy();
+      else this.#makeSlow(one);
+    }
   }
 
   #count(one: Taken, as: Taken["counts"]): void {
@@ -130,6 +167,9 @@ const OVERLOADS = new Set([
   "TOO_MANY_ORDERS",
   "TOO_MANY_PASSWORD_CHECKS",
 ]);
+
+/** What the client's side has taken of a connection. */
+const sentOf = ({ bytesWritten, writableLength }: Socket): number => bytesWritten - writableLength;
 
 /** Too much of one user, account or address: the shop has time, but not for them. */
 const LIMITS = new Set(["RATE_LIMITED", "TOO_MANY_FAILED_LOGINS"]);
