@@ -27,9 +27,13 @@ const SLOW_TIMES_MAX = 4;
 
 /** How often it looks for clients that are slow to read their answers. */
 const READERS_CHECK_MS = 1_000;
-/** An answer that takes longer is cut off unless it is read at a speed that will end. */
-const READING_MS = 10_000;
-const READING_BYTES_PER_SECOND_MIN = 10_000;
+/**
+ * Of an answer that is on its way so much has to be taken in each time so long, or it is cut off.
+ * What the kernel holds counts as taken, and it can hold megabytes: an answer that fits there is
+ * never cut off, and a slow reader is found out by what comes after.
+ */
+const READING_MS = 5_000;
+const READING_BYTES_MIN = 50_000;
 
 export interface AdmissionOptions {
   /** Requests at once; one more is refused. */
@@ -44,7 +48,7 @@ interface Taken {
   response: ServerResponse;
   begin(): void;
   counts: "taken" | "slow" | undefined;
-  /** Since its answer was seen to be on its way: when, and how much the connection had sent. */
+  /** Where its answer was when it was looked at: when, and how much the connection had sent. */
   reading: { sinceMs: number; sentBytes: number } | undefined;
 }
 
@@ -141,16 +145,17 @@ export class Admission {
   #checkReaders(): void {
     const nowMs = performance.now();
     for (const one of this.#open) {
-      const { socket } = one.request;
-      if (!one.response.headersSent) continue;
+      // One that waits for others of its connection has no socket yet.
+      const { headersSent, socket } = one.response;
+      if (!headersSent || !socket) continue;
+      this.#makeSlow(one);
       const sentBytes = sentOf(socket);
       one.reading ??= { sinceMs: nowMs, sentBytes };
-      const passedMs = nowMs - one.reading.sinceMs;
-      const enoughBytes = (READING_BYTES_PER_SECOND_MIN * passedMs) / 1_000;
-      const isTooSlow = sentBytes - one.reading.sentBytes < enoughBytes;
+      if (nowMs - one.reading.sinceMs < READING_MS) continue;
+      const isEnough = sentBytes - one.reading.sentBytes >= READING_BYTES_MIN;
+      if (isEnough) one.reading = { sinceMs: nowMs, sentBytes };
       // A reset: what it does not read is not to wait in the kernel either.
-      if (passedMs >= READING_MS && isTooSlow) socket.resetAndDestroy();
-      else this.#makeSlow(one);
+      else socket.resetAndDestroy();
     }
   }
 
@@ -168,7 +173,7 @@ const OVERLOADS = new Set([
   "TOO_MANY_PASSWORD_CHECKS",
 ]);
 
-/** What the client's side has taken of a connection. */
+/** What has left this program on a connection. */
 const sentOf = ({ bytesWritten, writableLength }: Socket): number => bytesWritten - writableLength;
 
 /** Too much of one user, account or address: the shop has time, but not for them. */
