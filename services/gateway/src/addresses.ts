@@ -30,11 +30,11 @@ export function countedAddress(address: string): string {
 /** Addresses and networks; an IPv4 one also holds its IPv4-mapped form. */
 export class AddressSet {
   readonly #list = new BlockList();
-  readonly #isEmpty: boolean;
+  readonly #words: readonly string[];
 
   /** Each word is an address or a CIDR. Throws RangeError for one that is neither. */
   constructor(words: readonly string[]) {
-    this.#isEmpty = words.length === 0;
+    this.#words = words;
     for (const word of words) {
       const [address = "", prefix, ...rest] = word.split("/");
       const [family, bits] = isIPv6(address) ? (["ipv6", 128] as const) : (["ipv4", 32] as const);
@@ -47,8 +47,13 @@ export class AddressSet {
   }
 
   has(address: string): boolean {
-    if (this.#isEmpty) return false;
+    if (this.#words.length === 0) return false;
     const version = isIP(address);
     return version !== 0 && this.#list.check(address, version === 6 ? "ipv6" : "ipv4");
+  }
+
+  /** As a setting has it. */
+  toString(): string {
+    return this.#words.join(",") || "none";
   }
 }
