@@ -1,11 +1,12 @@
 // docs/permissions.md, cell by cell, on a whole shop.
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { promisify } from "node:util";
 import { Role } from "@piata/contracts/item";
 import { didNotRun } from "@piata/testkit/did-not-run";
 import { nobody } from "@piata/testkit/identity";
-import { type RunningService, startService } from "@piata/testkit/service";
 import { type Shop, startShop } from "@piata/testkit/shop";
 import { ASKS } from "./asks.ts";
 import { Callers, CERTIFIED, health, nameOf, SERVICES, STRANGERS, verdict } from "./callers.ts";
@@ -30,6 +31,7 @@ import {
   type Row,
   tableUnder,
 } from "./permission-tables.ts";
+import { openStaffShop, type StaffShop } from "./staff-shop.ts";
 
 const SIGN_IN_REQUIRED = "UNAUTHENTICATED / SIGN_IN_REQUIRED";
 
@@ -42,7 +44,7 @@ let known: Map<string, Operation>;
 let tables: Tables;
 /** The page's RPCs, with who may call each and for whom. */
 let rpcs: Row[];
-const besides: RunningService[] = [];
+let staffShop: StaffShop;
 
 before(async () => {
   page = await permissionsPage();
@@ -50,46 +52,17 @@ before(async () => {
   tables = tablesOf(page);
   rpcs = tableUnder(page, "What a program may call");
   shop = await startShop();
-  const [gathered, staffShopUrl] = await Promise.all([Crowd.gather(shop), openStaffShop()]);
-  crowd = gathered;
-  matrix = new Matrix({ crowd, tables, operations: known, staffShopUrl });
+  [crowd, staffShop] = await Promise.all([Crowd.gather(shop), openStaffShop(shop)]);
+  matrix = new Matrix({ crowd, tables, operations: known, staffShopUrl: staffShop.url });
   asGateway = await AsGateway.open(shop);
 });
 
 after(async () => {
   crowd?.close();
   asGateway?.close();
-  await Promise.all(besides.map((service) => service.stop()));
+  await staffShop?.stop();
   await shop?.stop();
 });
-
-/** A catalogue that only staff fills and a gateway before it; the rest is the shop's. */
-async function openStaffShop(): Promise<string> {
-  const secrets = join(shop.dataDir, "secrets");
-  const common = { PIATA_PUBLIC_KEYS_FILE: join(secrets, "public-keys.json") };
-  const catalog = await startService("catalog", {
-    ...common,
-    CATALOG_TLS_DIR: join(secrets, "tls/catalog"),
-    CATALOG_DATABASE_URL: await shop.databaseUrl("catalog"),
-    CATALOG_WRITERS: "staff",
-    CATALOG_PORT: "0",
-    CATALOG_HTTP_PORT: "0",
-  });
-  besides.push(catalog);
-  const gateway = await startService("gateway", {
-    ...common,
-    GATEWAY_TLS_DIR: join(secrets, "tls/gateway"),
-    GATEWAY_PORT: "0",
-    GATEWAY_HTTP_PORT: "0",
-    GATEWAY_IDLE_MS: "0",
-    ACCESS_TARGET: (await shop.process("access")).address,
-    CATALOG_TARGET: catalog.address,
-    CART_TARGET: (await shop.process("cart")).address,
-    ORDER_TARGET: (await shop.process("order")).address,
-  });
-  besides.push(gateway);
-  return `http://${gateway.address}/graphql`;
-}
 
 describe("docs/permissions.md", () => {
   it("has every operation of the schema, and no other", () => {
@@ -284,6 +257,30 @@ describe("an item of a call", () => {
 });
 
 const never = (): Promise<never> => Promise.reject(new Error("there is no such request"));
+
+describe("the operator's command", () => {
+  const script = join(import.meta.dirname, "../scripts/staff.ts");
+  const run = (...args: string[]) => promisify(execFile)(process.execPath, [script, ...args]);
+
+  it("makes staff, and customers again, from the next sign-in on", async () => {
+    const account = await crowd.newAccount("customer");
+    const role = async () => {
+      const { client } = await crowd.signIn(account);
+      return (await client.ask<{ me: { role: string } }>("{ me { role } }")).me.role;
+    };
+    assert.equal(await role(), "CUSTOMER");
+    await run(account.email, "--data", shop.dataDir);
+    assert.equal(await role(), "STAFF");
+    await run(account.email, "--customer", "--data", shop.dataDir);
+    assert.equal(await role(), "CUSTOMER");
+  });
+
+  it("is refused with the certificate of a program", async () => {
+    const tls = join(shop.dataDir, "secrets/tls/gateway");
+    const { email } = crowd.the("customer").account;
+    await assert.rejects(run(email, "--data", shop.dataDir, "--tls", tls), /gateway may not call/);
+  });
+});
 
 describe("a running shop", () => {
   it("listens on loopback only", async () => {
