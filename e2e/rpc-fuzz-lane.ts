@@ -76,6 +76,8 @@ export class Shot {
 export interface Lane {
   path: string;
   service: Name;
+  /** Who may call it. */
+  caller: string;
   streams: boolean;
   /** Of all messages, its part is this over the sum of all. */
   share: number;
@@ -88,6 +90,7 @@ const upTo = (count: number, first: number) => Array.from({ length: count }, (_,
 // A trusted caller may say anything of any order and user. So that honest ones stay honest, the fuzz
 // names others: what order and access say of their own is in the range of theirs.
 function hintsOf(path: string, known: Known): Hints {
+  const productIds = known.products.map(({ id }) => id);
   const isOrder = path.includes(".order.");
   const erases = path.endsWith("BatchErase");
   return {
@@ -117,8 +120,8 @@ function hintsOf(path: string, known: Known): Hints {
       user_agent: ["fuzz"],
     },
     numbers: {
-      product_id: known.productIds,
-      remove_product_id: known.productIds,
+      product_id: productIds,
+      remove_product_id: productIds,
       quantity: [1, 2, 999, 1_000, 40_000],
       order_id: upTo(30, isOrder ? FIRST_ORDER_ID : 1_000_000),
       user_id: erases ? upTo(30, 900) : known.userIds,
@@ -147,6 +150,7 @@ function laneOf({ path, requestType }: Rpc, fields: Fields, known: Known): Lane 
   return {
     path,
     service: (packageName === "user" ? "access" : packageName) as Name,
+    caller,
     streams: method.responseStream,
     share: SHARES[name] ?? 100,
     shots: fc

@@ -116,7 +116,11 @@ export async function startServices(): Promise<Services> {
   await Promise.all([
     start("cart"),
     start("catalog", { CATALOG_WRITES_PER_DAY: "1000000" }),
-    start("payment", { PAYMENT_PROVIDER: "sandbox", PAYMENT_SANDBOX_SLOW_MS: "20" }),
+    start("payment", {
+      PAYMENT_PROVIDER: "sandbox",
+      PAYMENT_SANDBOX_SLOW_MS: "20",
+      PAYMENT_RECONCILE_AGE_SECONDS: "0",
+    }),
     start("discovery"),
   ]);
   await Promise.all([
@@ -194,7 +198,8 @@ export interface Known {
   /** Passports of those who may delete themselves. */
   leaving: string[];
   userIds: number[];
-  productIds: number[];
+  /** With how many units each began. */
+  products: { id: number; units: number }[];
 }
 
 const PASSWORD = "a long enough secret";
@@ -219,8 +224,11 @@ export async function populate(clients: HonestClients): Promise<Known> {
     `${passportOf({ userId: staffId, role: Role.STAFF })}x`,
     "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.",
   ];
-  const productIds = await Promise.all(
-    [0, 3, 50, 1_000, 1_000_000_000].map((units) => offer(catalog, staffId, units)),
+  const products = await Promise.all(
+    [0, 3, 50, 1_000, 1_000_000_000].map(async (units) => ({
+      id: await offer(catalog, staffId, units),
+      units,
+    })),
   );
   const leaving = [leavingId, 1, 900].map((userId) => passportOf({ userId, role: Role.CUSTOMER }));
   const ids = [staffId, ...customerIds];
@@ -231,7 +239,7 @@ export async function populate(clients: HonestClients): Promise<Known> {
     passports,
     leaving,
     userIds: ids,
-    productIds,
+    products,
   };
 }
 

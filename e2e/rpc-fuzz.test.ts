@@ -5,10 +5,12 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { OrderState } from "@piata/contracts/order";
+import type { ReconcileResponse } from "@piata/contracts/payment";
 import { as } from "@piata/testkit/identity";
 import { isAlive } from "@piata/testkit/shop";
 import { until } from "@piata/testkit/until";
 import fc from "fast-check";
+import { MESSAGE_BYTES_MAX, post, TRANSPORT_FAULTS } from "./rpc-fuzz-http2.ts";
 import { type Lane, lanes, type Shot } from "./rpc-fuzz-lane.ts";
 import {
   type HonestClients,
@@ -20,13 +22,27 @@ import {
   type Services,
   startServices,
 } from "./rpc-fuzz-shop.ts";
-import { judge } from "./rpc-fuzz-verdict.ts";
+import { judge, leakIn } from "./rpc-fuzz-verdict.ts";
 
 const isLong = process.env.PIATA_TEST_LONG === "1";
 const MESSAGES = isLong ? 100_000 : 3_000;
 /** After this part of the messages, memory is what it is going to be. */
 const WARM_UP = 0.3;
 const GROWTH_MIB_MAX = 128;
+
+/** Products of which more or fewer units are held or sold than the orders' reservations say. */
+const STOCK_DIFFERENCES = `
+  with lines as (
+    select (line ->> 'productId')::integer as id, (line ->> 'quantity')::integer as units, state
+      from reservations, jsonb_array_elements(lines) as line
+  ), told as (
+    select id, sum(units) filter (where state = 'HELD') as held,
+           sum(units) filter (where state = 'SOLD') as sold
+      from lines group by id
+  )
+  select stock.* from stock left join told on told.id = product_id
+   where available < 0 or stock.held <> coalesce(told.held, 0)
+      or stock.sold <> coalesce(told.sold, 0)`;
 
 interface Repeat {
   path: string;
@@ -105,6 +121,25 @@ describe("the RPCs under fuzz", () => {
     console.log([...reasons].sort(([a], [b]) => a.localeCompare(b)).map((pair) => pair.join(" ")));
   });
 
+  it("answers what is no call at all with gRPC's own errors", async () => {
+    const answering = lanes(known).filter(({ streams }) => !streams);
+    const unary = new Map(answering.map((lane) => [lane.service, lane]));
+    for (const [name, { path, caller }] of unary) {
+      const { address } = services.running[name];
+      for (const [what, { verdict, ...wrong }] of Object.entries(TRANSPORT_FAULTS)) {
+        const heard = await post(address, { path, caller, ...wrong });
+        assert.equal(heard.verdict, verdict, `${name}: ${what}`);
+        assert.equal(leakIn(heard.message), undefined, `${name}: ${what}: ${heard.message}`);
+      }
+      const tooLarge = Buffer.alloc(MESSAGE_BYTES_MAX + 1);
+      const refused = await services.raw[name].call(path, caller, tooLarge);
+      assert.equal(refused.code, "RESOURCE_EXHAUSTED");
+      const unknown = await services.raw[name].call(`${path}Not`, caller, Buffer.alloc(0));
+      assert.equal(unknown.code, "UNIMPLEMENTED");
+    }
+    assertAlive();
+  });
+
   it("has logged nothing of a bug", () => {
     for (const [name, { output }] of Object.entries(services.running)) {
       const bugs = output()
@@ -128,7 +163,9 @@ describe("the RPCs under fuzz", () => {
     const secret = { email: "honest@example.com", password: "quite an honest secret" };
     const { user: me } = await user.registerUser(secret, patiently());
     const userId = me?.id ?? 0;
-    const { tokens } = await access.login(secret, patiently());
+    // From elsewhere: of where the guesses came from, no more are checked.
+    const client = { address: "203.0.113.9", userAgent: "" };
+    const { tokens } = await access.login({ ...secret, client }, patiently());
     assert.ok(tokens);
     const productId = await offer(catalog, userId, 10);
     const item = { ...as(userId), add: { productId, quantity: 3 } };
@@ -142,5 +179,29 @@ describe("the RPCs under fuzz", () => {
       return orders[0]?.order?.state === OrderState.PAID && orders[0].order;
     });
     assert.equal(paid.total?.amountMinor, 2_997);
+  });
+
+  it("has books that agree", async () => {
+    const { rows } = services;
+    await until(
+      async () =>
+        (await rows("order", "select from orders where next_try_at is not null")).length === 0,
+      { timeoutMs: 60_000, what: "the end of every order" },
+    );
+    assert.deepEqual(await rows("catalog", STOCK_DIFFERENCES), []);
+    for (const { id, units } of known.products) {
+      const [stock] = await rows(
+        "catalog",
+        `select (available + held + sold)::integer as units from stock where product_id = ${id}`,
+      );
+      assert.equal(stock?.units, units);
+    }
+    const reconcile = "/piata.payment.v1.PaymentService/Reconcile";
+    const lane = lanes(known).find(({ path }) => path === reconcile) as Lane;
+    await until(async () => {
+      const { response } = await services.raw.payment.call(reconcile, "operator", Buffer.alloc(0));
+      const { compared, differences } = lane.decode(response as Buffer) as ReconcileResponse;
+      return compared > 0 && differences.length === 0;
+    });
   });
 });
