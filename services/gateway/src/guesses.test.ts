@@ -9,7 +9,7 @@ import { Database, statement } from "@piata/kit/pg";
 import { createTestDatabase, type TestDatabase } from "@piata/testkit/database";
 import { metricsOf, sumOf } from "@piata/testkit/metrics";
 import { type RunningService, startService } from "@piata/testkit/service";
-import type { Answer } from "./fixture.js";
+import { type Answer, startGateway } from "./fixture.js";
 
 const GUESSES = process.env.PIATA_TEST_LONG === "1" ? 10_000 : 200;
 const AT_ONCE = 32;
@@ -45,17 +45,7 @@ describe("guesses of passwords through the gateway", () => {
     accesses = await Promise.all([1, 2].map(() => startService("access", env)));
     const access = `ipv4:${accesses.map(({ address }) => address).join(",")}`;
     gateways = await Promise.all(
-      [1, 2].map(() =>
-        startService("gateway", {
-          GATEWAY_PORT: "0",
-          GATEWAY_IDLE_MS: "0",
-          GATEWAY_BATCH_MAX: String(ALIASES),
-          ACCESS_TARGET: access,
-          CATALOG_TARGET: "127.0.0.1:1",
-          CART_TARGET: "127.0.0.1:1",
-          ORDER_TARGET: "127.0.0.1:1",
-        }),
-      ),
+      [1, 2].map(() => startGateway({ ACCESS_TARGET: access, GATEWAY_BATCH_MAX: String(ALIASES) })),
     );
   });
   after(async () => {
