@@ -1,5 +1,6 @@
 // The documents that can go stale are held against the code.
 import assert from "node:assert/strict";
+import { globSync } from "node:fs";
 import { glob, readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -59,7 +60,7 @@ test("docs/threats.md names tests that there are, and marks those that have larg
   for (const [, name = "", mark] of named) {
     const [folder, file] = name.split("/");
     const path = `{packages/${folder}/src,services/${folder}/src,${folder}}/${file}.test.ts`;
-    const [found] = await Array.fromAsync(glob(path, { cwd: fileURLToPath(root) }));
+    const [found] = globSync(path, { cwd: fileURLToPath(root) });
     assert.ok(found, `${name}: there is no such test`);
     const hasCounts = /env\.PIATA_TEST_LONG/.test(await read(found.replaceAll("\\", "/")));
     assert.equal(mark === "†", hasCounts, `${name}: † stands for large counts`);
