@@ -8,7 +8,7 @@ const USER_AGENT_LENGTH_MAX = 200;
 export interface Origin {
   /** Undefined when what was told is no IP address. */
   address: string | undefined;
-  /** What is counted and known as one place: an IPv4 address, or the first one of an IPv6 address' /64. */
+  /** What is counted and known as one place: the address, or the first one of an IPv6 /64. */
   network: string | undefined;
   userAgent: string | undefined;
 }
