@@ -12,7 +12,7 @@ const TIMED = isLong ? 200 : 40;
 /** How much slower others may become: the machine has few cores, of which the flood takes two. */
 const RATIO_MAX = 10;
 /** In `npm test` other tests run beside this one; in the long run it is alone. */
-const FAIR_MS = process.env.PIATA_TEST_LONG === "1" ? 50 : 500;
+const FAIR_MS = isLong ? 50 : 500;
 
 const newAddress = () => `10.${randomInt(256)}.${randomInt(256)}.${randomInt(256)}`;
 const HOME = "192.0.2.1";
