@@ -25,7 +25,7 @@ import { Admission, waitOf } from "./admission.js";
 import { edgeSettings } from "./config.js";
 import type { Documents } from "./documents.js";
 import { Edge, type EdgeOptions } from "./edge.js";
-import { errorAnswer, failureOf } from "./errors.js";
+import { bodyTooLarge, errorAnswer, failureOf } from "./errors.js";
 import { graphiql as graphiqlPage } from "./graphiql.js";
 import { GraphqlContext } from "./graphql-context.js";
 import { type Ask, graphqlRequest, sourceOf } from "./graphql-request.js";
@@ -251,9 +251,7 @@ function httpFailure(
   context: GraphqlContext,
 ): Failure {
   const { statusCode = 500 } = error;
-  if (statusCode === 413) {
-    return invalidArgument("BODY_TOO_LARGE", "The body is larger than the gateway takes.");
-  }
+  if (statusCode === 413) return bodyTooLarge();
   if (statusCode === 415) {
     return invalidArgument("CONTENT_TYPE_INVALID", "Send application/json.");
   }
