@@ -127,7 +127,9 @@ const OPEN_SESSION = statement(
 );
 
 // Two that play one token at once meet at its row: the second sees it spent, by how long. A session
-// that is being ended meanwhile is met at its own row, and gets nothing more.
+// that is being ended meanwhile is met at its own row, and gets nothing more. What the grace has
+// given out twice does not live on twice: who goes on with one spends the other, and is found out
+// when that is played. Those of the last moment are left alone: another tab is about to have them.
 const ROTATE = statement(
   "rotate",
   `with spent as (
@@ -148,6 +150,14 @@ const ROTATE = statement(
    ), issued as (
      insert into refresh_tokens (token_hash, session_id, expires_at)
      select $2, id, expires_at from extended
+   ), rivals as (
+     update refresh_tokens
+        set spent_at = clock_timestamp()
+      where token_hash in (select t.token_hash
+                             from refresh_tokens t join extended on extended.id = t.session_id
+                            where t.token_hash <> $1 and t.spent_at is null
+                              and t.issued_at < now() - make_interval(secs => $4)
+                              for update of t skip locked)
    )
    select id as "sessionId", user_id as "userId", role, expires_at as "refreshExpiresAt"
      from extended`,

@@ -108,6 +108,34 @@ describe("the store", () => {
     assert.equal((await sessions.findOpen([session.sessionId])).size, 0);
   });
 
+  it("ends the session when both go on that a token was given to within the grace", async () => {
+    const { session, hash } = await signedIn();
+    const [one, other, next] = [newRefreshToken(), newRefreshToken(), newRefreshToken()];
+    for (const { hash: given } of [one, other]) assert.ok(await sessions.rotate(hash, given));
+    await rows(
+      `update refresh_tokens set issued_at = issued_at - interval '11 seconds'
+        where session_id = $1`,
+      [session.sessionId],
+    );
+    assert.ok(await sessions.rotate(one.hash, next.hash));
+    await rows(
+      `update refresh_tokens set spent_at = spent_at - interval '11 seconds'
+        where session_id = $1`,
+      [session.sessionId],
+    );
+    assert.equal(await sessions.rotate(other.hash, newRefreshToken().hash), undefined);
+    assert.equal(await sessions.judgeRefused(other.hash), "REPLAYED");
+    assert.equal(await sessions.rotate(next.hash, newRefreshToken().hash), undefined);
+  });
+
+  it("lets the tabs go on that got their tokens a moment ago", async () => {
+    const { session, hash } = await signedIn();
+    const tabs = [newRefreshToken(), newRefreshToken(), newRefreshToken()];
+    for (const { hash: given } of tabs) assert.ok(await sessions.rotate(hash, given));
+    for (const tab of tabs) assert.ok(await sessions.rotate(tab.hash, newRefreshToken().hash));
+    assert.equal((await sessions.findOpen([session.sessionId])).size, 1);
+  });
+
   it("tells an expired token from an unknown one, and ends no session for either", async () => {
     const { session, hash } = await signedIn();
     await rows("update refresh_tokens set expires_at = now() where token_hash = $1", [hash]);
