@@ -28,6 +28,13 @@ export interface ShownSession {
   userAgent: string | null;
 }
 
+/**
+ * Sessions of a user that are open, or ended and still say where the user is at home. Another
+ * password ends and erases them all in one commit: who signs in without end must not make that
+ * too large to be done.
+ */
+const SESSIONS_MAX = 100;
+
 /** Sessions and refresh tokens, in PostgreSQL. */
 export class SessionStore {
   readonly #db: Database;
@@ -39,7 +46,8 @@ export class SessionStore {
   }
 
   /**
-   * Starts a session with its first refresh token. Undefined when the user is deleted or no longer
+   * Starts a session with its first refresh token; of too many the one ends that was not used for
+   * the longest. Undefined when the user is deleted or no longer
    * has that password.
    */
   async openSession(
@@ -56,6 +64,7 @@ export class SessionStore {
       address,
       network,
       userAgent,
+      SESSIONS_MAX - 1,
     ]);
     return opened;
   }
@@ -80,7 +89,7 @@ export class SessionStore {
     await this.#db.rows(END_SESSIONS, [sessionId, tokenHash]);
   }
 
-  /** The open sessions of a user, the newest first, at most 100. */
+  /** The open sessions of a user, the newest first. */
   async listOpen(userId: number): Promise<ShownSession[]> {
     return this.#db.rows<ShownSession>(LIST_OPEN, [userId]);
   }
@@ -120,6 +129,16 @@ const OPEN_SESSION = statement(
    ), issued as (
      insert into refresh_tokens (token_hash, session_id, expires_at)
      select $3, id, expires_at from opened
+   ), crowded as (
+     select id from sessions
+      where user_id = (select id from alive) and (ended_at is null or network is not null)
+      order by last_used_at desc, id offset $8
+   ), crowded_out as (
+     update sessions
+        set ended_at = coalesce(ended_at, clock_timestamp()),
+            address = null, network = null, user_agent = null
+      where id in (select id from sessions where id in (select id from crowded)
+                      for update skip locked)
    )
    select opened.id as "sessionId", opened.user_id as "userId", alive.role,
           opened.expires_at as "refreshExpiresAt"
@@ -202,7 +221,7 @@ const LIST_OPEN = statement(
      from sessions
     where user_id = $1 and ended_at is null and expires_at > now()
     order by created_at desc, id
-    limit 100`,
+    limit ${SESSIONS_MAX}`,
 );
 
 const REVOKE_SESSION = statement(
