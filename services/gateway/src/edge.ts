@@ -163,10 +163,22 @@ export class Edge {
     if (rawHeaders.length > 2 * HEADERS_MAX) return this.#refusals.headers;
     // Node would answer this without a body.
     if (headers.host === undefined && httpVersion !== "1.0") return this.#refusals.malformed;
+    // Node takes the first of several, and a proxy in front may have taken the last.
+    if (hasHosts(rawHeaders)) return this.#refusals.malformed;
     if (this.#hosts.size === 0) return undefined;
     const name = (forwardedHost ?? headers.host ?? "").toLowerCase().replace(/:\d*$/, "");
     return this.#hosts.has(name) ? undefined : this.#refusals.host;
   }
+}
+
+/** Whether a request names more than one host, which HTTP has refused (RFC 9112, section 3.2). */
+function hasHosts(rawHeaders: readonly string[]): boolean {
+  let count = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at] as string;
+    if (name.length === 4 && name.toLowerCase() === "host") count += 1;
+  }
+  return count > 1;
 }
 
 const limit = (max: number, periodMs: number): RateLimit | undefined =>

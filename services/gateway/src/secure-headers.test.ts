@@ -133,6 +133,11 @@ describe("every answer", () => {
       [400, "REQUEST_INVALID", "hello\r\n\r\n"],
       [400, "REQUEST_INVALID", "GET /graphql HTTP/1.1\r\nhost: x\r\na b: c\r\n\r\n"],
       [400, "REQUEST_INVALID", "GET /graphql HTTP/1.1\r\nconnection: close\r\n\r\n"],
+      [
+        400,
+        "REQUEST_INVALID",
+        "GET /graphql?query={hello} HTTP/1.1\r\nhost: x\r\nHost: y\r\nconnection: close\r\n\r\n",
+      ],
       [400, "REQUEST_INVALID", "POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-length: x\r\n\r\n"],
       [
         400,
