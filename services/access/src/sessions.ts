@@ -138,7 +138,7 @@ export class Sessions {
   }
 
   /**
-   * Gives a user another password and ends all their other sessions. Throws NOT_FOUND /
+   * Gives a user another password and ends all their sessions, this one too. Throws NOT_FOUND /
    * USER_NOT_FOUND; INVALID_ARGUMENT / PASSWORD_WRONG, PASSWORD_WEAK, PASSWORD_TOO_LONG;
    * RESOURCE_EXHAUSTED / TOO_MANY_PASSWORD_CHECKS, TOO_MANY_FAILED_LOGINS.
    */

@@ -62,8 +62,9 @@ export class AccessStore {
   }
 
   /**
-   * Writes another password for the one that was checked, and ends every session but one. False
-   * when the password is another by now, or the user is deleted.
+   * Writes another password for the one that was checked, and ends every session; only the place
+   * of the one in which it was changed stays known. False when the password is another by now, or
+   * the user is deleted.
    */
   async changePassword(
     { userId, passwordHash }: Credentials,
@@ -75,7 +76,7 @@ export class AccessStore {
       // has its session by now, or gets none.
       const changed = await tx.rows(CHANGE_PASSWORD, [userId, passwordHash, nextHash]);
       if (changed.length === 0) return false;
-      await tx.rows(END_OTHER_SESSIONS, [userId, sessionId]);
+      await tx.rows(END_SESSIONS_OF_OLD_PASSWORD, [userId, sessionId]);
       return true;
     });
   }
@@ -151,14 +152,18 @@ const CHANGE_PASSWORD = statement(
   `update users set password_hash = $3 where id = $1 and password_hash = $2 returning id`,
 );
 
-// Who has one of them may be a thief, whose place is not to be known as the user's.
-const END_OTHER_SESSIONS = statement(
-  "end_other_sessions",
+// Who has another of them may be a thief, whose place is not to be known as the user's. Who has this
+// one knows the password, and signs in again from there, also while strangers guess.
+const END_SESSIONS_OF_OLD_PASSWORD = statement(
+  "end_sessions_of_old_password",
   `update sessions
       set ended_at = coalesce(ended_at, clock_timestamp()),
-          address = null, network = null, user_agent = null
-    where user_id = $1 and id::text <> $2
-      and (ended_at is null or network is not null or user_agent is not null)`,
+          address = case when id::text = $2 then address end,
+          network = case when id::text = $2 then network end,
+          user_agent = case when id::text = $2 then user_agent end
+    where user_id = $1
+      and (ended_at is null
+           or id::text <> $2 and (network is not null or user_agent is not null))`,
 );
 
 const SET_ROLE = statement("set_role", `update users set role = $2 where email = $1 returning id`);

@@ -71,7 +71,8 @@ export function access({ channel, access: rpc }: AccessOptions) {
       changePassword: async (_: unknown, { input }: PasswordChange, context: GraphqlContext) => {
         const request = { ...input, address: clientOf(context).address };
         await users.changePassword(request, await context.signedIn());
-        return "Password changed.";
+        clearCookies(context);
+        return "Password changed; sign in again.";
       },
       revokeSession: async (_: unknown, { id }: { id: string }, context: GraphqlContext) => {
         await rpc.revokeSession({ sessionId: id }, await context.signedIn());

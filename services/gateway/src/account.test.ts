@@ -84,7 +84,7 @@ describe("an account's sessions", () => {
     console.log(`a known token is refused by another gateway after: ${told.join(", ")}`);
     for (const ms of Object.values(took)) assert.ok(ms < 1_000);
     for (const url of [shop.url, otherUrl()])
-      assert.equal(await reasonOf(person.token, url), "GOOD");
+      assert.equal(await reasonOf(person.token, url), "SESSION_ENDED");
     await signIn(shop.url, { email: person.email, password: "another battery" });
   });
 

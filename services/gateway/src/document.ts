@@ -62,6 +62,8 @@ export interface Judged {
 
 /** How many items a list is taken to have that no argument bounds. */
 const LIST_SIZE = 10;
+/** Of the shop's only list that is asked for by itself and has no pages: its most by default. */
+const LIST_SIZES: Readonly<Record<string, number>> = { "Query.categories": 1_000 };
 /** The most items of a page, and what a variable counts for. */
 const PAGE_MAX = 100;
 const PAGE_ARGUMENT = "first";
@@ -266,7 +268,8 @@ class Measuring {
     const isList = field !== undefined && isListType(getNullableType(field.type));
     // What introspection can ask for is as large as the schema, and graphql bounds its depth.
     const isOwnList = isList && !isPage && !(below && isIntrospectionType(below));
-    const times = page ?? (isOwnList ? LIST_SIZE : 1);
+    const size = LIST_SIZES[`${type?.name}.${node.name.value}`] ?? LIST_SIZE;
+    const times = page ?? (isOwnList ? size : 1);
     return { depth: depth + 1, fields: 1, cost: 1 + times * cost };
   }
 }

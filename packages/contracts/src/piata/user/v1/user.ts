@@ -696,7 +696,7 @@ export const UserServiceService = {
   },
   /**
    * Changes the password of the user of the context, who must know the current one, and ends all
-   * their other sessions. Not idempotent. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED;
+   * their sessions, the one it is asked in too. Not idempotent. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED;
    * INVALID_ARGUMENT / PASSWORD_WRONG, PASSWORD_WEAK, PASSWORD_TOO_LONG; NOT_FOUND / USER_NOT_FOUND;
    * RESOURCE_EXHAUSTED / TOO_MANY_PASSWORD_CHECKS, TOO_MANY_FAILED_LOGINS (wrong guesses of the
    * current password count as failed sign-ins).
@@ -748,7 +748,7 @@ export interface UserServiceServer extends UntypedServiceImplementation {
   deleteUser: handleUnaryCall<DeleteUserRequest, DeleteUserResponse>;
   /**
    * Changes the password of the user of the context, who must know the current one, and ends all
-   * their other sessions. Not idempotent. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED;
+   * their sessions, the one it is asked in too. Not idempotent. Errors: UNAUTHENTICATED / SIGN_IN_REQUIRED;
    * INVALID_ARGUMENT / PASSWORD_WRONG, PASSWORD_WEAK, PASSWORD_TOO_LONG; NOT_FOUND / USER_NOT_FOUND;
    * RESOURCE_EXHAUSTED / TOO_MANY_PASSWORD_CHECKS, TOO_MANY_FAILED_LOGINS (wrong guesses of the
    * current password count as failed sign-ins).
