@@ -2,93 +2,26 @@
 //
 // Each start of npm start makes new ones for itself. The authority's key signs them and is
 // forgotten, so that nobody can ever make another certificate that these programs believe.
-// The library asks for it.
-import "reflect-metadata";
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import {
-  BasicConstraintsExtension,
-  ExtendedKeyUsage,
-  ExtendedKeyUsageExtension,
-  KeyUsageFlags,
-  KeyUsagesExtension,
-  SubjectAlternativeNameExtension,
-  type X509Certificate,
-  X509CertificateGenerator,
-} from "@peculiar/x509";
+import { DAYS, issue, newAuthority } from "@piata/setup/certificates";
+import { CERTIFIED } from "@piata/setup/programs";
 import { sentence, writeWhole } from "./files.ts";
-import { PROGRAMS } from "./options.ts";
-
-const DAYS = 365;
-const DAY_MS = 86_400_000;
-/** Clocks may differ, also between the machine that makes them and the one that checks. */
-const BEFORE_MS = 3_600_000;
-
-const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
-
-/** Who is given a certificate: every program, and whoever runs the shop's commands. */
-const NAMES = [...PROGRAMS, "operator"];
-
-const newKeys = () => crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
 
 /** Writes ca.crt, tls.crt and tls.key for each program into a folder of its own. */
 export async function writeCertificates(dir: string): Promise<void> {
-  const from = Date.now();
-  const notBefore = new Date(from - BEFORE_MS);
-  const notAfter = new Date(from + DAYS * DAY_MS);
-  const period = { notBefore, notAfter, signingAlgorithm: ALGORITHM };
-  const authorityKeys = await newKeys();
-  const authority = await X509CertificateGenerator.createSelfSigned({
-    ...period,
-    serialNumber: serialNumber(),
-    name: "CN=piata authority",
-    keys: authorityKeys,
-    extensions: [
-      new BasicConstraintsExtension(true, 0, true),
-      new KeyUsagesExtension(KeyUsageFlags.keyCertSign, true),
-    ],
-  });
+  const authority = await newAuthority();
   await Promise.all(
-    NAMES.map(async (name) => {
-      const keys = await newKeys();
-      const certificate = await X509CertificateGenerator.create({
-        ...period,
-        serialNumber: serialNumber(),
-        subject: `CN=${name}`,
-        issuer: authority.subject,
-        publicKey: keys.publicKey,
-        signingKey: authorityKeys.privateKey,
-        extensions: [
-          new BasicConstraintsExtension(false, undefined, true),
-          new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-          new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
-          new SubjectAlternativeNameExtension([{ type: "dns", value: name }]),
-        ],
-      });
-      await write(join(dir, name), { authority, certificate, key: keys.privateKey });
+    CERTIFIED.map(async (name) => {
+      const certificate = await issue(authority, name);
+      const folder = join(dir, name);
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+      await writeWhole(join(folder, "ca.crt"), certificate["ca.crt"]);
+      await writeWhole(join(folder, "tls.crt"), certificate["tls.crt"]);
+      await writeWhole(join(folder, "tls.key"), certificate["tls.key"], 0o600);
     }),
   );
 }
-
-interface Certified {
-  authority: X509Certificate;
-  certificate: X509Certificate;
-  key: CryptoKey;
-}
-
-async function write(folder: string, { authority, certificate, key }: Certified): Promise<void> {
-  const pkcs8 = Buffer.from(await crypto.subtle.exportKey("pkcs8", key)).toString("base64");
-  const lines = pkcs8.match(/.{1,64}/g) as string[];
-  const pem = ["-----BEGIN PRIVATE KEY-----", ...lines, "-----END PRIVATE KEY-----", ""].join("\n");
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  await writeWhole(join(folder, "ca.crt"), `${authority.toString("pem")}\n`);
-  await writeWhole(join(folder, "tls.crt"), `${certificate.toString("pem")}\n`);
-  await writeWhole(join(folder, "tls.key"), pem, 0o600);
-}
-
-// Positive, and as good as unique.
-const serialNumber = (): string =>
-  `01${Buffer.from(crypto.getRandomValues(new Uint8Array(15))).toString("hex")}`;
 
 if (import.meta.main) {
   const [dir, ...more] = process.argv.slice(2);
@@ -98,7 +31,8 @@ if (import.meta.main) {
   }
   const folder = resolve(dir);
   writeCertificates(folder).then(
-    () => console.log(`${folder}: one folder each for ${NAMES.join(", ")}; good for ${DAYS} days.`),
+    () =>
+      console.log(`${folder}: one folder each for ${CERTIFIED.join(", ")}; good for ${DAYS} days.`),
     (error) => {
       console.error(sentence(error));
       process.exitCode = 1;
