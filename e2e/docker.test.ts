@@ -13,6 +13,8 @@ import { addToCart, ending, order } from "./market.ts";
 import { buyAsInReadme } from "./readme.ts";
 
 const MEGABYTE = 1_000_000;
+/** The images may have to be built from nothing, on a slow connection. */
+const BUILD_TIMEOUT_MS = 1_500_000;
 const STOP_ORDER = [
   "gateway",
   ...["order", "access", "catalog", "cart", "payment"],
@@ -48,11 +50,11 @@ if (why !== undefined) didNotRun("the images and the shop in containers", why);
 /** A setting of a process in the container: what node says. */
 const nodeIn = (container: string, ...args: string[]) => docker("exec", container, "node", ...args);
 
-describe("the shop in containers", { skip: why }, () => {
+describe("the shop in containers", { skip: why, timeout: BUILD_TIMEOUT_MS }, () => {
   let containers: Containers;
   let client: Client;
 
-  before(async () => {
+  const start = async () => {
     for (const { image, bytes } of await buildImages(base, { quiet: true })) {
       console.log(`${image}: ${(bytes / MEGABYTE).toFixed(0)} MB`);
     }
@@ -61,7 +63,8 @@ describe("the shop in containers", { skip: why }, () => {
     const tookS = ((performance.now() - startMs) / 1000).toFixed(1);
     console.log(`the shop in containers: up by ${containers.how} in ${tookS} s`);
     client = new Client(containers.url);
-  });
+  };
+  before(start, { timeout: BUILD_TIMEOUT_MS });
   after(() => containers?.remove());
 
   it("sells, as the README says", async () => {

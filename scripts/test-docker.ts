@@ -18,7 +18,10 @@ function main(): void {
     },
   });
   const { base, postgres, mongo, help } = values;
-  if (help) return console.log(`Usage: ${USAGE}`);
+  if (help) {
+    console.log(`Usage: ${USAGE}`);
+    return;
+  }
   for (const image of [base, postgres, mongo]) {
     const found = spawnSync("docker", ["image", "inspect", image], { stdio: "ignore" });
     if (found.error) throw new Error(`docker cannot be run: ${found.error.message}`);
