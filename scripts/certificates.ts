@@ -4,7 +4,7 @@
 // forgotten, so that nobody can ever make another certificate that these programs believe.
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { DAYS, issue, newAuthority } from "@piata/setup/certificates";
+import { type Certificate, DAYS, issue, newAuthority } from "@piata/setup/certificates";
 import { CERTIFIED } from "@piata/setup/programs";
 import { sentence, writeWhole } from "./files.ts";
 
@@ -12,15 +12,16 @@ import { sentence, writeWhole } from "./files.ts";
 export async function writeCertificates(dir: string): Promise<void> {
   const authority = await newAuthority();
   await Promise.all(
-    CERTIFIED.map(async (name) => {
-      const certificate = await issue(authority, name);
-      const folder = join(dir, name);
-      await mkdir(folder, { recursive: true, mode: 0o700 });
-      await writeWhole(join(folder, "ca.crt"), certificate["ca.crt"]);
-      await writeWhole(join(folder, "tls.crt"), certificate["tls.crt"]);
-      await writeWhole(join(folder, "tls.key"), certificate["tls.key"], 0o600);
-    }),
+    CERTIFIED.map(async (name) => writeCertificate(join(dir, name), await issue(authority, name))),
   );
+}
+
+/** Writes a program's ca.crt, tls.crt and tls.key into a folder. */
+export async function writeCertificate(folder: string, certificate: Certificate): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await writeWhole(join(folder, "ca.crt"), certificate["ca.crt"]);
+  await writeWhole(join(folder, "tls.crt"), certificate["tls.crt"]);
+  await writeWhole(join(folder, "tls.key"), certificate["tls.key"], 0o600);
 }
 
 if (import.meta.main) {

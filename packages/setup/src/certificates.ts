@@ -36,11 +36,18 @@ export interface Certificate {
   readonly "tls.key": string;
 }
 
+/** From when until when a certificate is good. */
+export interface Period {
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+}
+
 /** A new authority, which signs certificates of programs and nothing else. */
 export async function newAuthority(): Promise<Authority> {
   const keys = await newKeys();
   const certificate = await X509CertificateGenerator.createSelfSigned({
-    ...validFor(AUTHORITY_DAYS),
+    ...fromNow(AUTHORITY_DAYS),
+    ...unique(),
     name: "CN=piata authority",
     keys,
     extensions: [
@@ -52,14 +59,19 @@ export async function newAuthority(): Promise<Authority> {
 }
 
 /** A new key and certificate of the program, which is its common name and a DNS name. */
-export async function issue(authority: Authority, program: string): Promise<Certificate> {
+export async function issue(
+  authority: Authority,
+  program: string,
+  period: Period = fromNow(DAYS),
+): Promise<Certificate> {
   const [ca, signingKey, keys] = await Promise.all([
     new X509Certificate(authority["ca.crt"]),
     keyOf(authority["ca.key"]),
     newKeys(),
   ]);
   const certificate = await X509CertificateGenerator.create({
-    ...validFor(DAYS),
+    ...period,
+    ...unique(),
     subject: `CN=${program}`,
     issuer: ca.subject,
     publicKey: keys.publicKey,
@@ -80,16 +92,16 @@ export async function issue(authority: Authority, program: string): Promise<Cert
 
 const newKeys = () => crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
 
-function validFor(days: number) {
+function fromNow(days: number): Period {
   const now = Date.now();
-  return {
-    notBefore: new Date(now - BEFORE_MS),
-    notAfter: new Date(now + days * DAY_MS),
-    signingAlgorithm: ALGORITHM,
-    // Positive, and as good as unique.
-    serialNumber: `01${Buffer.from(crypto.getRandomValues(new Uint8Array(15))).toString("hex")}`,
-  };
+  return { notBefore: new Date(now - BEFORE_MS), notAfter: new Date(now + days * DAY_MS) };
 }
+
+const unique = () => ({
+  signingAlgorithm: ALGORITHM,
+  // Positive, and as good as unique.
+  serialNumber: `01${Buffer.from(crypto.getRandomValues(new Uint8Array(15))).toString("hex")}`,
+});
 
 const pemOf = (certificate: X509Certificate): string => `${certificate.toString("pem")}\n`;
 

@@ -2,9 +2,14 @@
  * The HTTP side: /graphql by POST of application/json, queries by GET too, and nothing a form could
  * send.
  */
-import { createServer as createHttpServer } from "node:http";
+import {
+  createServer as createHttpServer,
+  type Server as HttpServer,
+  type RequestListener,
+} from "node:http";
 import cookie from "@fastify/cookie";
 import files from "@fastify/static";
+import { readConfig } from "@piata/kit/config";
 import { type Failure, invalidArgument } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
 import type { Metrics } from "@piata/kit/metrics";
@@ -16,9 +21,11 @@ import fastify, {
 } from "fastify";
 import { type ExecutionResult, GraphQLError } from "graphql";
 import mercurius, { type IResolvers } from "mercurius";
-import { Admission, isOverload, RETRY_AFTER } from "./admission.js";
+import { Admission, waitOf } from "./admission.js";
+import { edgeSettings } from "./config.js";
 import type { Documents } from "./documents.js";
-import { errorAnswer, failureOf } from "./errors.js";
+import { Edge, type EdgeOptions } from "./edge.js";
+import { bodyTooLarge, errorAnswer, failureOf } from "./errors.js";
 import { graphiql as graphiqlPage } from "./graphiql.js";
 import { GraphqlContext } from "./graphql-context.js";
 import { type Ask, graphqlRequest, sourceOf } from "./graphql-request.js";
@@ -50,17 +57,24 @@ export interface GatewayOptions {
   bodyBytesMax: number;
   graphiql: boolean;
   imagesDir: string | undefined;
+  /** The settings' defaults when it is left out. */
+  edge?: EdgeOptions;
 }
 
-interface ServerOptions extends GatewayOptions {
+interface ServerOptions extends Omit<GatewayOptions, "edge"> {
   operations: Operations;
+  edge: Edge;
 }
 
 /** The gateway's HTTP server, not listening yet. */
 export async function createServer(given: GatewayOptions): Promise<FastifyInstance> {
-  const options = { ...given, operations: new Operations(given.metrics) };
+  const { edge: edgeOptions = readConfig(edgeSettings, {}) } = given;
+  const edge = new Edge(edgeOptions, given);
+  const options = { ...given, operations: new Operations(given.metrics), edge };
   const { documents, resolvers, bodyBytesMax, imagesDir, graphiql } = options;
   const refuseHttp = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
+    // A URL that cannot be has had no hooks.
+    reply.headers(edge.arrivalOf(request.raw).headers);
     const context = new GraphqlContext(request, reply, options);
     const failure = httpFailure(error, options, context);
     return refuse(options, context, { failure, status: error.statusCode ?? 500 });
@@ -68,18 +82,15 @@ export async function createServer(given: GatewayOptions): Promise<FastifyInstan
   const admission = new Admission(options);
   const app = fastify({
     frameworkErrors: refuseHttp,
+    clientErrorHandler: (error, socket) => edge.refuseUnparsed(error, socket),
     bodyLimit: bodyBytesMax,
     forceCloseConnections: "idle",
     serverFactory: (listener) =>
-      createHttpServer(
-        {
-          requestTimeout: REQUEST_MS,
-          headersTimeout: REQUEST_MS,
-          connectionsCheckingInterval: REQUEST_CHECK_MS,
-          keepAliveTimeout: KEEP_ALIVE_MS,
-        },
-        admission.guard(listener),
-      ).setTimeout(STANDSTILL_MS),
+      httpServer(edge.guard(admission.guard(listener)), edgeOptions.headerBytesMax),
+  });
+  app.addHook("onRequest", (request, reply, done) => {
+    reply.headers(edge.arrivalOf(request.raw).headers);
+    done();
   });
   app.removeContentTypeParser("text/plain");
   await app.register(cookie);
@@ -129,6 +140,21 @@ export async function createServer(given: GatewayOptions): Promise<FastifyInstan
   return app;
 }
 
+function httpServer(listener: RequestListener, headerBytesMax: number): HttpServer {
+  const options = {
+    requestTimeout: REQUEST_MS,
+    headersTimeout: REQUEST_MS,
+    connectionsCheckingInterval: REQUEST_CHECK_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    maxHeaderSize: headerBytesMax,
+    // The edge refuses a request without one, as an answer.
+    requireHostHeader: false,
+  };
+  // Whatever a client expects beyond 100-continue, it gets an answer.
+  const server = createHttpServer(options, listener).on("checkExpectation", listener);
+  return server.setTimeout(STANDSTILL_MS);
+}
+
 async function answer(
   app: FastifyInstance,
   options: ServerOptions,
@@ -165,9 +191,10 @@ async function answer(
     errors.map(({ path }, at) => [path?.[0], (failures[at] as Failure).code] as const).reverse(),
   );
   options.operations.answer(context, codes, startMs);
-  if (failures.some(isOverload) && mayRepeat(context)) {
-    reply.header("retry-after", RETRY_AFTER);
-    if (data == null) reply.code(503);
+  const wait = mayRepeat(context) ? waitOf(failures) : undefined;
+  if (wait) {
+    reply.header("retry-after", String(wait.retryAfterSeconds));
+    if (data == null) reply.code(wait.status);
   }
   record(options, context, { failure: failures[0], operationName, startMs });
   if (errors.length === 0) return { data };
@@ -224,9 +251,7 @@ function httpFailure(
   context: GraphqlContext,
 ): Failure {
   const { statusCode = 500 } = error;
-  if (statusCode === 413) {
-    return invalidArgument("BODY_TOO_LARGE", "The body is larger than the gateway takes.");
-  }
+  if (statusCode === 413) return bodyTooLarge();
   if (statusCode === 415) {
     return invalidArgument("CONTENT_TYPE_INVALID", "Send application/json.");
   }
