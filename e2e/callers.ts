@@ -18,9 +18,9 @@ import { OrderServiceService } from "@piata/contracts/order";
 import { PaymentServiceService } from "@piata/contracts/payment";
 import { UserServiceService } from "@piata/contracts/user";
 import { failureIn } from "@piata/kit/errors";
+import { PROGRAMS } from "@piata/setup/programs";
 import type { Shop } from "@piata/testkit/shop";
 import { writeCertificates } from "../scripts/certificates.ts";
-import { PROGRAMS } from "../scripts/options.ts";
 
 const TIMEOUT_MS = 10_000;
 

@@ -8,7 +8,8 @@ import { ConfigError } from "@piata/kit/config";
 import { Channel } from "@piata/kit/rpc-client";
 import { openTls, type Tls } from "@piata/kit/tls";
 import { openTrialLog, serve, soon } from "@piata/kit/trial";
-import { Authority, writeCertificates } from "./certificates.ts";
+import { issue, newAuthority } from "@piata/setup/certificates";
+import { writeCertificate, writeCertificates } from "./certificates.ts";
 
 describe("the certificates", () => {
   let folder: string;
@@ -66,7 +67,7 @@ describe("the certificates", () => {
   });
 
   it("that are over, or not good yet, open nothing and are not believed", async () => {
-    const authority = await Authority.create();
+    const authority = await newAuthority();
     const HOUR_MS = 3_600_000;
     const hoursFromNow = (hours: number) => new Date(Date.now() + hours * HOUR_MS);
     for (const [when, from, until] of [
@@ -76,7 +77,7 @@ describe("the certificates", () => {
     ] as const) {
       const period = { notBefore: hoursFromNow(from), notAfter: hoursFromNow(until) };
       for (const name of ["order", "payment"]) {
-        await authority.write(join(folder, when, name), name, period);
+        await writeCertificate(join(folder, when, name), await issue(authority, name, period));
       }
     }
     const good = { server: await tlsOf("payment", "good"), tls: await tlsOf("order", "good") };

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { CATEGORIES, type DemoProduct, PRODUCTS } from "./demo-catalogue.ts";
 import { draw } from "./demo-pictures.ts";
 import { findText, writeWhole } from "./files.ts";
-import { openSecrets } from "./secrets.ts";
+import { openSecrets, type Secrets } from "./secrets.ts";
 
 const SELLER = "seller@example.com";
 const REQUEST_TIMEOUT_MS = 15_000;
@@ -26,15 +26,27 @@ export async function loadDemo(url: string, dataDir: string): Promise<string | u
   for (const product of PRODUCTS) {
     await writeFile(join(dataDir, "images", `${slug(product.name)}.svg`), draw(product.picture));
   }
-  const send = await signIn(url, dataDir);
-  const categories = await createCategories(send);
-  await createProducts(send, categories);
+  const secrets = await openSecrets(join(dataDir, "secrets.json"));
+  const loaded = await loadInto(url, secrets, imageOf);
   await writeWhole(done, `${new Date().toISOString()}\n`);
+  return loaded;
+}
+
+/** The same for any shop; `imageUrl` says where the picture of a product is, "" for nowhere. */
+export async function loadInto(
+  url: string,
+  secrets: Secrets,
+  imageUrl: (name: string) => string,
+): Promise<string> {
+  const send = await signIn(url, secrets);
+  const categories = await createCategories(send);
+  await createProducts(send, (product) => inputOf(product, categories, imageUrl(product.name)));
   return `demo catalogue: ${PRODUCTS.length} products in ${CATEGORIES.length} categories`;
 }
 
-async function signIn(url: string, dataDir: string): Promise<Send> {
-  const secrets = await openSecrets(join(dataDir, "secrets.json"));
+const imageOf = (name: string): string => `/images/${slug(name)}.svg`;
+
+async function signIn(url: string, secrets: Secrets): Promise<Send> {
   const known = secrets.find("demo.seller");
   const password = known ?? randomBytes(18).toString("base64url");
   // Kept before it is used: a seller whose password nobody knows could not complete the load.
@@ -69,7 +81,10 @@ async function createCategories(send: Send): Promise<Map<string, number>> {
   return ids;
 }
 
-async function createProducts(send: Send, categories: ReadonlyMap<string, number>): Promise<void> {
+async function createProducts(
+  send: Send,
+  inputOf: (product: DemoProduct) => object,
+): Promise<void> {
   const existing = await productNames(send);
   const missing = PRODUCTS.filter(({ name }) => !existing.has(name));
   for (let first = 0; first < missing.length; first += CREATED_AT_ONCE) {
@@ -77,7 +92,7 @@ async function createProducts(send: Send, categories: ReadonlyMap<string, number
     // The fields of a mutation run one after the other, so the ids follow the list.
     const declared = inputs.map((_, index) => `$p${index}: CreateProductInput!`).join(", ");
     const fields = inputs.map((_, index) => `p${index}: createProduct(input: $p${index}) { id }`);
-    const variables = inputs.map((product, index) => [`p${index}`, inputOf(product, categories)]);
+    const variables = inputs.map((product, index) => [`p${index}`, inputOf(product)]);
     await send(
       `mutation (${declared}) { ${fields.join(" ")} }`,
       Object.fromEntries(variables) as Record<string, unknown>,
@@ -85,12 +100,16 @@ async function createProducts(send: Send, categories: ReadonlyMap<string, number
   }
 }
 
-function inputOf(product: DemoProduct, categories: ReadonlyMap<string, number>): object {
+function inputOf(
+  product: DemoProduct,
+  categories: ReadonlyMap<string, number>,
+  imageUrl: string,
+): object {
   return {
     name: product.name,
     price: product.price,
     unitsAvailable: product.stock,
-    imageUrl: `/images/${slug(product.name)}.svg`,
+    imageUrl,
     categoriesIds: product.categories.map((name) => categories.get(name)),
   };
 }

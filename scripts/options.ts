@@ -1,16 +1,6 @@
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
-
-export const PROGRAMS = [
-  "discovery",
-  "access",
-  "catalog",
-  "cart",
-  "order",
-  "payment",
-  "gateway",
-] as const;
-export type ProgramName = (typeof PROGRAMS)[number];
+import { PROGRAMS, type ProgramName } from "@piata/setup/programs";
 
 export const USAGE = `Usage: npm start -- [options]
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import pg from "pg";
-import { createDatabases, type Service } from "./databases.ts";
+import { hostDatabases } from "./databases.ts";
 import { type Postgres, startPostgres } from "./postgres.ts";
 import { openSecrets } from "./secrets.ts";
 
@@ -103,11 +103,11 @@ async function sleeper(): Promise<ChildProcess> {
 
 describe("the databases of the services", () => {
   let server: Postgres;
-  let urls: Record<Service, string>;
+  let urls: Awaited<ReturnType<typeof hostDatabases>>;
 
   before(async () => {
     server = await start("databases");
-    urls = await createDatabases(server.superuserUrl, await openSecrets(join(folder, "s.json")));
+    urls = await hostDatabases(server.superuserUrl, await openSecrets(join(folder, "s.json")));
   });
 
   after(() => server.stop());
@@ -132,12 +132,12 @@ describe("the databases of the services", () => {
 
   it("stay as they are when nothing is missing", async () => {
     const again = await openSecrets(join(folder, "s.json"));
-    assert.deepEqual(await createDatabases(server.superuserUrl, again), urls);
+    assert.deepEqual(await hostDatabases(server.superuserUrl, again), urls);
   });
 
   it("get new passwords when the secrets were lost", async () => {
     const lost = await openSecrets(join(folder, "new.json"));
-    const renewed = await createDatabases(server.superuserUrl, lost);
+    const renewed = await hostDatabases(server.superuserUrl, lost);
     assert.notEqual(renewed.order, urls.order);
     assert.deepEqual(await query(renewed.order, "select current_user::text"), ["order"]);
   });

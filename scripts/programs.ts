@@ -1,13 +1,16 @@
 // What each program is started with.
-import { createPrivateKey, createPublicKey, generateKeyPairSync } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { mkdir, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { calculateJwkThumbprint } from "jose";
+import {
+  type ProgramName,
+  SERVICES_WITH_DATABASE,
+  type ServiceWithDatabase,
+} from "@piata/setup/programs";
+import { newSigningKey, publicKeySet } from "@piata/setup/signing-key";
 import { writeCertificates } from "./certificates.ts";
-import { SERVICES_WITH_DATABASE, type Service } from "./databases.ts";
 import { findText, writeWhole } from "./files.ts";
-import type { Options, ProgramName } from "./options.ts";
+import type { Options } from "./options.ts";
 import { INHERITED_FD, type ProgramSpec } from "./supervisor.ts";
 
 // Not npm_package_version: the launcher may be started without npm.
@@ -17,7 +20,7 @@ const { version } = JSON.parse(
 
 const LOG_BYTES_MAX = 32 * 1024 * 1024;
 
-export type DatabaseUrls = Readonly<Partial<Record<Service, string>>>;
+export type DatabaseUrls = Readonly<Partial<Record<ServiceWithDatabase, string>>>;
 
 export interface Shared {
   readonly root: string;
@@ -29,8 +32,11 @@ export interface Shared {
 }
 
 /** The services that the caller gave no database for. */
-export function servicesToHost(env: NodeJS.ProcessEnv): Service[] {
-  return SERVICES_WITH_DATABASE.filter((service) => !env[databaseVariable(service)]);
+export function servicesToHost(env: NodeJS.ProcessEnv): ServiceWithDatabase[] {
+  return SERVICES_WITH_DATABASE.filter((service) => {
+    const variable = databaseVariable(service);
+    return !env[variable] && !env[`${variable}_FILE`];
+  });
 }
 
 export function specsOf(name: ProgramName, shared: Shared): ProgramSpec[] {
@@ -63,8 +69,8 @@ function environmentOf(name: ProgramName, instance: number, shared: Shared): Nod
     ...(name === "discovery" ? {} : { DISCOVERY_ADDRESSES: discoveryAddresses.join(",") }),
     ...Object.fromEntries(given),
   };
-  const url = databaseUrls[name as Service];
-  if (url !== undefined) env[databaseVariable(name as Service)] ||= url;
+  const url = databaseUrls[name as ServiceWithDatabase];
+  if (url !== undefined) env[databaseVariable(name as ServiceWithDatabase)] ||= url;
   // A port that the caller chose is for the first instance; two cannot have it.
   if (instance > 1) Object.assign(env, { [`${prefix}_PORT`]: "0", [`${prefix}_HTTP_PORT`]: "0" });
   if (name === "gateway") {
@@ -88,11 +94,11 @@ function settingsOf(name: ProgramName, { dataDir }: Options): NodeJS.ProcessEnv 
 }
 
 function isSecretOfOther(key: string, name: ProgramName): boolean {
-  const isSecret = /_(DATABASE_URL|SIGNING_KEY_FILE|TLS_DIR)$/.test(key);
+  const isSecret = /_(DATABASE_URL(_FILE)?|SIGNING_KEY_FILE|TLS_DIR)$/.test(key);
   return isSecret && !key.startsWith(`${name.toUpperCase()}_`);
 }
 
-function databaseVariable(service: Service): string {
+function databaseVariable(service: ServiceWithDatabase): string {
   return `${service.toUpperCase()}_DATABASE_URL`;
 }
 
@@ -126,14 +132,10 @@ async function prepareKeys(dataDir: string): Promise<void> {
   const keyFile = signingKeyFile(dataDir);
   let pem = await findText(keyFile);
   if (pem === undefined) {
-    const { privateKey } = generateKeyPairSync("ed25519");
-    pem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+    pem = newSigningKey();
     await writeWhole(keyFile, pem, 0o600);
   }
-  const jwk = createPublicKey(createPrivateKey(pem)).export({ format: "jwk" });
-  const kid = await calculateJwkThumbprint(jwk);
-  const keys = JSON.stringify({ keys: [{ ...jwk, kid }] }, null, 2);
-  await writeWhole(publicKeysFile(dataDir), `${keys}\n`);
+  await writeWhole(publicKeysFile(dataDir), publicKeySet(pem));
 }
 
 /** Begins a new log when the old one has grown large, and keeps one old one. */

@@ -2,12 +2,13 @@
 import { rm } from "node:fs/promises";
 import type { BoundSocket } from "node:net";
 import { join, relative } from "node:path";
-import { createDatabases, SERVICES_WITH_DATABASE } from "./databases.ts";
+import { PROGRAMS, type ProgramName, SERVICES_WITH_DATABASE } from "@piata/setup/programs";
+import { hostDatabases } from "./databases.ts";
 import { loadDemo } from "./demo.ts";
 import { EmbeddedPostgres } from "./embedded.ts";
 import { sentence, writeWhole } from "./files.ts";
 import { lockFolder } from "./lock.ts";
-import { type Options, PROGRAMS, type ProgramName } from "./options.ts";
+import type { Options } from "./options.ts";
 import { awaitLeftPrograms } from "./processes.ts";
 import { type DatabaseUrls, prepareFolder, servicesToHost, specsOf, turnLog } from "./programs.ts";
 import { openSecrets } from "./secrets.ts";
@@ -157,7 +158,7 @@ export class Shop {
       this.#programEvents,
     );
     const { superuserUrl } = await this.#postgres.started;
-    const urls = await createDatabases(
+    const urls = await hostDatabases(
       superuserUrl,
       await openSecrets(join(dataDir, "secrets.json")),
     );

@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import { inspect } from "node:util";
 import type * as z from "zod";
@@ -16,6 +19,7 @@ import {
   postgresUrl,
   readConfig,
   Secret,
+  secretSetting,
   setting,
   target,
 } from "./config.js";
@@ -23,7 +27,7 @@ import {
 const settings = {
   ...commonSettings("order"),
   cart: target("cart"),
-  databaseUrl: setting("ORDER_DATABASE_URL", postgresUrl(), "Its PostgreSQL database."),
+  databaseUrl: secretSetting("ORDER_DATABASE_URL", postgresUrl(), "Its PostgreSQL database."),
   attempts: setting("ORDER_ATTEMPTS", integer(1, 10), "How often."),
 };
 const env = {
@@ -93,6 +97,18 @@ describe("the configuration", () => {
       "  ORDER_DATABASE_URL: must be a URL that starts with postgres:// or postgresql://",
       "  ORDER_ATTEMPTS is missing: How often.",
     ]);
+  });
+
+  it("takes a secret from the file that is named for it, and says when it cannot", async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), "piata-config-"));
+    t.after(() => rm(folder, { recursive: true }));
+    const file = join(folder, "url");
+    await writeFile(file, `${env.ORDER_DATABASE_URL}\n`);
+    const given = { ORDER_ATTEMPTS: "3", ORDER_DATABASE_URL_FILE: file };
+    assert.equal(readConfig(settings, given).databaseUrl.reveal(), env.ORDER_DATABASE_URL);
+    assert.match(faultsOf({ ...given, ...env }), /ORDER_DATABASE_URL_FILE: only one of them/);
+    await rm(file);
+    assert.match(faultsOf(given), /ORDER_DATABASE_URL_FILE: the file cannot be read \(ENOENT\)/);
   });
 
   it("takes an empty string for one that is not set", () => {

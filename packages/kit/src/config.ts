@@ -3,6 +3,7 @@
  * start. All faults are reported together, by name and never by value. docs/configuration.md is
  * made from the same tables.
  */
+import { readFileSync } from "node:fs";
 import { inspect } from "node:util";
 import * as z from "zod";
 
@@ -32,11 +33,22 @@ export interface Setting<Value = unknown> {
   type: z.ZodType<Value>;
   /** One sentence for docs/configuration.md. */
   doc: string;
+  /** The variable that may name a file with the value instead. */
+  fileName?: string;
 }
 
 /** One row of a program's table of settings. */
 export function setting<Value>(name: string, type: z.ZodType<Value>, doc: string): Setting<Value> {
   return { name, type, doc };
+}
+
+/** A setting that may also be the text of a file, which the variable NAME_FILE names. */
+export function secretSetting<Value>(
+  name: string,
+  type: z.ZodType<Value>,
+  doc: string,
+): Setting<Value> {
+  return { name, type, doc, fileName: `${name}_FILE` };
 }
 
 export type Settings = Record<string, Setting>;
@@ -54,8 +66,13 @@ export function readConfig<S extends Settings>(
 ): ConfigOf<S> {
   const faults: string[] = [];
   const config: Record<string, unknown> = {};
-  for (const [key, { name, type, doc }] of Object.entries(settings)) {
-    const text = env[name] === "" ? undefined : env[name];
+  for (const [key, setting] of Object.entries(settings)) {
+    const { name, type, doc } = setting;
+    const { text, fault } = textOf(setting, env);
+    if (fault !== undefined) {
+      faults.push(fault);
+      continue;
+    }
     const parsed = type.safeParse(text);
     if (parsed.success) config[key] = parsed.data;
     else if (text === undefined) faults.push(`${name} is missing: ${doc}`);
@@ -63,6 +80,23 @@ export function readConfig<S extends Settings>(
   }
   if (faults.length > 0) throw new ConfigError(`Bad configuration:\n  ${faults.join("\n  ")}`);
   return config as ConfigOf<S>;
+}
+
+/** What is set, by the variable or in its file; set to nothing is not set. */
+function textOf(
+  { name, fileName }: Setting,
+  env: NodeJS.ProcessEnv,
+): { text?: string | undefined; fault?: string } {
+  const text = env[name] || undefined;
+  const file = fileName && env[fileName];
+  if (!file) return { text };
+  if (text !== undefined) return { fault: `${name} and ${fileName}: only one of them can be set` };
+  try {
+    return { text: readFileSync(file, "utf8").trim() };
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return { fault: `${fileName}: the file cannot be read (${code})` };
+  }
 }
 
 /** A whole number within bounds, written in decimal. */

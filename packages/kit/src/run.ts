@@ -19,6 +19,7 @@ import type { ProgramServer } from "./program-server.js";
 import { Registration } from "./registration.js";
 import { Channel } from "./rpc-client.js";
 import { startRpcServer } from "./rpc-server.js";
+import { isOfDiscovery } from "./target.js";
 import { openTls, type Tls } from "./tls.js";
 import { startTracing } from "./tracing.js";
 
@@ -117,7 +118,7 @@ async function launch<S extends Settings & Common>(
     : undefined;
   let discovery: DiscoveryWatcher | undefined;
   const connect = (service: string, target: string): Channel => {
-    if (target.startsWith("discovery:") && !discovery && discoveryAddresses.length > 0) {
+    if (isOfDiscovery(target) && !discovery && discoveryAddresses.length > 0) {
       discovery = new DiscoveryWatcher(discoveryAddresses, { caller: name, tls, log });
       stops.unshift(() => discovery?.close());
     }

@@ -34,12 +34,16 @@ describe("a target", () => {
   });
 
   it("that is a name is every address of it", async (t) => {
-    for (const target of ["dns:///catalog.shop:50051", "catalog.shop:50051"]) {
+    for (const [target, name] of [
+      ["dns:///catalog.shop:50051", "catalog.shop"],
+      ["catalog.shop:50051", "catalog.shop"],
+      ["discovery:50051", "discovery"],
+    ] as const) {
       const { lists, asked, unsubscribe } = told(target, async () => ["10.0.0.1", "fd00::1"]);
       t.after(unsubscribe);
       await until(() => lists.length > 0);
       assert.deepEqual(lists[0], ["10.0.0.1:50051", "[fd00::1]:50051"]);
-      assert.equal(asked[0], "catalog.shop");
+      assert.equal(asked[0], name);
     }
   });
 

@@ -14,6 +14,8 @@ import { ConfigError } from "./config.js";
 const LOOKUP_MS = 2_000;
 const LOOKUP_RETRY_MS = 250;
 const IPV4_LIST = /^ipv4:((?:\d{1,3}(?:\.\d{1,3}){3}:\d{1,5}(?:,(?=\d)|$))+)$/;
+// A host may be called discovery: with a port alone after the colon it is no scheme.
+const OF_DISCOVERY = /^discovery:\/*(?!\d+$)/;
 const PLACE = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5}$/;
 
 /** Who follows the instances of a service; see DiscoveryWatcher. */
@@ -27,14 +29,17 @@ export type Lookup = (host: string) => Promise<string[]>;
 const systemLookup: Lookup = async (host) =>
   (await lookup(host, { all: true })).map(({ address }) => address);
 
+/** Whether a target is looked up in discovery. */
+export const isOfDiscovery = (target: string): boolean => OF_DISCOVERY.test(target);
+
 /** The source that a target names. Throws ConfigError. */
 export function sourceOf(
   target: string,
   discovery: InstanceSource | undefined,
   find: Lookup = systemLookup,
 ): AddressSource {
-  if (target.startsWith("discovery:")) {
-    const service = target.slice("discovery:".length).replace(/^\/+/, "");
+  if (isOfDiscovery(target)) {
+    const service = target.replace(OF_DISCOVERY, "");
     if (!discovery) throw new ConfigError(`DISCOVERY_ADDRESSES is missing, and ${target} needs it`);
     return {
       subscribe: (listener) =>

@@ -1,4 +1,12 @@
-import { commonSettings, integer, optional, postgresUrl, setting, target } from "@piata/kit/config";
+import {
+  commonSettings,
+  integer,
+  optional,
+  postgresUrl,
+  secretSetting,
+  setting,
+  target,
+} from "@piata/kit/config";
 import { publicKeysFile } from "@piata/kit/public-keys";
 import * as z from "zod";
 import { SIGNING_KEY_NAME } from "./signing-key.js";
@@ -8,7 +16,7 @@ const DAY_SECONDS = 86_400;
 export const settings = {
   ...commonSettings("access"),
   publicKeysFile: publicKeysFile(),
-  databaseUrl: setting("ACCESS_DATABASE_URL", postgresUrl(), "Its PostgreSQL database."),
+  databaseUrl: secretSetting("ACCESS_DATABASE_URL", postgresUrl(), "Its PostgreSQL database."),
   cartTarget: target("cart"),
   signingKeyFile: setting(
     SIGNING_KEY_NAME,

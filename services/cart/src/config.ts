@@ -1,4 +1,4 @@
-import { commonSettings, Secret, setting } from "@piata/kit/config";
+import { commonSettings, Secret, secretSetting } from "@piata/kit/config";
 import { publicKeysFile } from "@piata/kit/public-keys";
 import * as z from "zod";
 
@@ -14,7 +14,7 @@ const storeUrl = z
 export const settings = {
   ...commonSettings("cart"),
   publicKeysFile: publicKeysFile(),
-  databaseUrl: setting(
+  databaseUrl: secretSetting(
     "CART_DATABASE_URL",
     storeUrl,
     "Its database: MongoDB (mongodb://, mongodb+srv://) or PostgreSQL (postgres://).",

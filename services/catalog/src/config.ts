@@ -1,4 +1,12 @@
-import { choice, commonSettings, integer, optional, postgresUrl, setting } from "@piata/kit/config";
+import {
+  choice,
+  commonSettings,
+  integer,
+  optional,
+  postgresUrl,
+  secretSetting,
+  setting,
+} from "@piata/kit/config";
 import { isCurrency } from "@piata/kit/money";
 import { publicKeysFile } from "@piata/kit/public-keys";
 import * as z from "zod";
@@ -6,7 +14,7 @@ import * as z from "zod";
 export const settings = {
   ...commonSettings("catalog"),
   publicKeysFile: publicKeysFile(),
-  databaseUrl: setting("CATALOG_DATABASE_URL", postgresUrl(), "Its PostgreSQL database."),
+  databaseUrl: secretSetting("CATALOG_DATABASE_URL", postgresUrl(), "Its PostgreSQL database."),
   currencyCode: setting(
     "SHOP_CURRENCY",
     optional(z.string().refine(isCurrency, "must be an ISO 4217 code such as EUR"), "EUR"),

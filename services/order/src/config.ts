@@ -1,10 +1,18 @@
-import { commonSettings, integer, optional, postgresUrl, setting, target } from "@piata/kit/config";
+import {
+  commonSettings,
+  integer,
+  optional,
+  postgresUrl,
+  secretSetting,
+  setting,
+  target,
+} from "@piata/kit/config";
 import { publicKeysFile } from "@piata/kit/public-keys";
 
 export const settings = {
   ...commonSettings("order"),
   publicKeysFile: publicKeysFile(),
-  databaseUrl: setting("ORDER_DATABASE_URL", postgresUrl(), "Its PostgreSQL database."),
+  databaseUrl: secretSetting("ORDER_DATABASE_URL", postgresUrl(), "Its PostgreSQL database."),
   cartTarget: target("cart"),
   catalogTarget: target("catalog"),
   paymentTarget: target("payment"),

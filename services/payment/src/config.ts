@@ -1,11 +1,19 @@
-import { choice, commonSettings, integer, optional, postgresUrl, setting } from "@piata/kit/config";
+import {
+  choice,
+  commonSettings,
+  integer,
+  optional,
+  postgresUrl,
+  secretSetting,
+  setting,
+} from "@piata/kit/config";
 
 const PROVIDERS = ["sandbox"] as const;
 export type ProviderName = (typeof PROVIDERS)[number];
 
 export const settings = {
   ...commonSettings("payment"),
-  databaseUrl: setting("PAYMENT_DATABASE_URL", postgresUrl(), "Its PostgreSQL database."),
+  databaseUrl: secretSetting("PAYMENT_DATABASE_URL", postgresUrl(), "Its PostgreSQL database."),
   provider: setting(
     "PAYMENT_PROVIDER",
     choice(PROVIDERS),
