@@ -12,6 +12,9 @@ import { callerIn } from "./guard.js";
 import type { Log } from "./log.js";
 import type { Metrics } from "./metrics.js";
 
+/** A call's time begins here when its headers are read, which is later than at its caller. */
+const TRANSIT_MS = 50;
+
 /** What the log takes from a request, a batch or not, and from its response. */
 export interface Loggable {
   context?: { traceId: string };
@@ -61,7 +64,10 @@ export function callLogger(log: Log, metrics: Metrics): ServerInterceptor {
             proceed(message);
           },
           // The caller is gone, so that no status will be sent.
-          onCancel: () => write(Date.now() < deadlineOf(call) ? "CANCELLED" : "DEADLINE_EXCEEDED"),
+          onCancel: () => {
+            const isEarly = Date.now() < deadlineOf(call) - TRANSIT_MS;
+            write(isEarly ? "CANCELLED" : "DEADLINE_EXCEEDED");
+          },
         }),
       sendMessage: (message: Loggable, next) => {
         message.results?.forEach(({ failure }, index) => {
