@@ -8,7 +8,7 @@ import { ConfigError } from "@piata/kit/config";
 import { Channel } from "@piata/kit/rpc-client";
 import { openTls, type Tls } from "@piata/kit/tls";
 import { openTrialLog, serve, soon } from "@piata/kit/trial";
-import { writeCertificates } from "./certificates.ts";
+import { Authority, writeCertificates } from "./certificates.ts";
 
 describe("the certificates", () => {
   let folder: string;
@@ -63,6 +63,29 @@ describe("the certificates", () => {
   it("tell a caller that it has reached the service that it means", async () => {
     const server = await tlsOf("catalog");
     assert.equal(await call({ server, tls: await tlsOf("order") }), "SERVICE_UNREACHABLE");
+  });
+
+  it("that are over, or not good yet, open nothing and are not believed", async () => {
+    const authority = await Authority.create();
+    const HOUR_MS = 3_600_000;
+    const hoursFromNow = (hours: number) => new Date(Date.now() + hours * HOUR_MS);
+    for (const [when, from, until] of [
+      ["good", -1, 1],
+      ["over", -2, -1],
+      ["not yet", 1, 2],
+    ] as const) {
+      const period = { notBefore: hoursFromNow(from), notAfter: hoursFromNow(until) };
+      for (const name of ["order", "payment"]) {
+        await authority.write(join(folder, when, name), name, period);
+      }
+    }
+    const good = { server: await tlsOf("payment", "good"), tls: await tlsOf("order", "good") };
+    assert.equal(await call(good), "order");
+    for (const when of ["over", "not yet"]) {
+      const [server, tls] = [await tlsOf("payment", when), await tlsOf("order", when)];
+      assert.equal(await call({ ...good, tls }), "SERVICE_UNREACHABLE", `a caller's: ${when}`);
+      assert.equal(await call({ ...good, server }), "SERVICE_UNREACHABLE", `a server's: ${when}`);
+    }
   });
 
   it("have keys that only their owner can read", async () => {

@@ -31,43 +31,69 @@ const NAMES = [...PROGRAMS, "operator"];
 
 const newKeys = () => crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
 
+/** From when until when a certificate is good. */
+export interface Period {
+  notBefore: Date;
+  notAfter: Date;
+}
+
+function usualPeriod(): Period {
+  const from = Date.now();
+  return { notBefore: new Date(from - BEFORE_MS), notAfter: new Date(from + DAYS * DAY_MS) };
+}
+
 /** Writes ca.crt, tls.crt and tls.key for each program into a folder of its own. */
 export async function writeCertificates(dir: string): Promise<void> {
-  const from = Date.now();
-  const notBefore = new Date(from - BEFORE_MS);
-  const notAfter = new Date(from + DAYS * DAY_MS);
-  const period = { notBefore, notAfter, signingAlgorithm: ALGORITHM };
-  const authorityKeys = await newKeys();
-  const authority = await X509CertificateGenerator.createSelfSigned({
-    ...period,
-    serialNumber: serialNumber(),
-    name: "CN=piata authority",
-    keys: authorityKeys,
-    extensions: [
-      new BasicConstraintsExtension(true, 0, true),
-      new KeyUsagesExtension(KeyUsageFlags.keyCertSign, true),
-    ],
-  });
-  await Promise.all(
-    NAMES.map(async (name) => {
-      const keys = await newKeys();
-      const certificate = await X509CertificateGenerator.create({
-        ...period,
-        serialNumber: serialNumber(),
-        subject: `CN=${name}`,
-        issuer: authority.subject,
-        publicKey: keys.publicKey,
-        signingKey: authorityKeys.privateKey,
-        extensions: [
-          new BasicConstraintsExtension(false, undefined, true),
-          new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-          new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
-          new SubjectAlternativeNameExtension([{ type: "dns", value: name }]),
-        ],
-      });
-      await write(join(dir, name), { authority, certificate, key: keys.privateKey });
-    }),
-  );
+  const authority = await Authority.create();
+  await Promise.all(NAMES.map((name) => authority.write(join(dir, name), name)));
+}
+
+/** Signs certificates; its key is nowhere but in it. */
+export class Authority {
+  readonly #certificate: X509Certificate;
+  readonly #key: CryptoKey;
+
+  private constructor(certificate: X509Certificate, key: CryptoKey) {
+    this.#certificate = certificate;
+    this.#key = key;
+  }
+
+  static async create(): Promise<Authority> {
+    const keys = await newKeys();
+    const certificate = await X509CertificateGenerator.createSelfSigned({
+      ...usualPeriod(),
+      signingAlgorithm: ALGORITHM,
+      serialNumber: serialNumber(),
+      name: "CN=piata authority",
+      keys,
+      extensions: [
+        new BasicConstraintsExtension(true, 0, true),
+        new KeyUsagesExtension(KeyUsageFlags.keyCertSign, true),
+      ],
+    });
+    return new Authority(certificate, keys.privateKey);
+  }
+
+  /** Writes a program's ca.crt, tls.crt and tls.key into a folder. */
+  async write(folder: string, name: string, period = usualPeriod()): Promise<void> {
+    const keys = await newKeys();
+    const certificate = await X509CertificateGenerator.create({
+      ...period,
+      signingAlgorithm: ALGORITHM,
+      serialNumber: serialNumber(),
+      subject: `CN=${name}`,
+      issuer: this.#certificate.subject,
+      publicKey: keys.publicKey,
+      signingKey: this.#key,
+      extensions: [
+        new BasicConstraintsExtension(false, undefined, true),
+        new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+        new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
+        new SubjectAlternativeNameExtension([{ type: "dns", value: name }]),
+      ],
+    });
+    await write(folder, { authority: this.#certificate, certificate, key: keys.privateKey });
+  }
 }
 
 interface Certified {

@@ -4,6 +4,7 @@ import { glob, readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { configurationPage } from "./configuration.ts";
+import { withRpcTable } from "./rpc-permissions.ts";
 
 const root = new URL("../", import.meta.url);
 const read = (path: string): Promise<string> => readFile(new URL(path, root), "utf8");
@@ -14,6 +15,11 @@ test("docs/configuration.md says what the programs read", async () => {
     await configurationPage(),
     "run npm run gen and commit docs/configuration.md",
   );
+});
+
+test("docs/permissions.md says who may call which RPC", async () => {
+  const page = await read("docs/permissions.md");
+  assert.equal(page, await withRpcTable(page), "run npm run gen and commit docs/permissions.md");
 });
 
 const MADE =

@@ -23,6 +23,7 @@ interface Seen {
 /** A service of which one RPC is for users and the others are the order service's. */
 async function serve(other: Partial<RpcServerOptions> = {}) {
   const seen: Seen[] = [];
+  const ids: string[] = [];
   const { log, lines } = openTrialLog();
 
   @Controller()
@@ -36,6 +37,7 @@ async function serve(other: Partial<RpcServerOptions> = {}) {
       for (const { context } of items) {
         const { userId, role, sessionId } = context ?? {};
         seen.push({ userId, role, sessionId });
+        if (context) ids.push(`${context.traceId}/${context.spanId}`);
       }
       return { results: items.map(() => ({})) };
     }
@@ -68,6 +70,7 @@ async function serve(other: Partial<RpcServerOptions> = {}) {
   const channels: Channel[] = [];
   return {
     seen,
+    ids,
     lines,
     target,
     from(caller: string) {
@@ -131,6 +134,24 @@ describe("the guard", () => {
     const items = [{ context, orderId: 1, refundKey: "", amount: undefined }];
     await trial.from("order").batchRefund({ items }, soon());
     assert.deepEqual(trial.seen, [{ userId: 7, role: 0, sessionId: "" }]);
+  });
+
+  it("gives an item a trace of its own when what it names is none", async (t) => {
+    const trial = await serve();
+    t.after(() => trial.close());
+    const good = { traceId: "0123456789abcdef0123456789abcdef", spanId: "0123456789abcdef" };
+    const bad = ["", "a\0b", "x".repeat(32), "A".repeat(32), "a".repeat(1_000), "a".repeat(33)];
+    const items = [good, ...bad.map((text) => ({ traceId: text, spanId: `${text}-` }))];
+    await trial
+      .from("gateway")
+      .batchVoid(
+        { items: items.map((named) => ({ context: { ...nobody, ...named }, orderId: 1 })) },
+        soon(),
+      );
+    const [kept, ...made] = trial.ids;
+    assert.equal(kept, `${good.traceId}/${good.spanId}`);
+    for (const id of made) assert.match(id, /^[0-9a-f]{32}\/$/);
+    assert.equal(new Set(made).size, bad.length);
   });
 
   it("answers bytes that are no message with a code, and quotes nothing of them", async (t) => {

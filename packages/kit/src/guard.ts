@@ -9,6 +9,7 @@ import {
   type ServerInterceptor,
 } from "@grpc/grpc-js";
 import { type ItemContext, Role } from "@piata/contracts/item";
+import { newTraceId } from "./context.js";
 import {
   type Failure,
   internal,
@@ -67,6 +68,7 @@ export function guard({ permissions, passports, isSecure }: GuardOptions): Serve
           onReceiveMessage: (message: Carrier | Malformed, proceed) => {
             if (message instanceof Malformed) return refuse(messageInvalid());
             const contexts = contextsOf(message);
+            for (const context of contexts) keepIdsOnly(context);
             if (permission.trusts === "caller") {
               for (const context of contexts) {
                 context.role = Role.UNSPECIFIED;
@@ -99,6 +101,15 @@ function callerOf(
 function contextsOf({ context, items }: Carrier): ItemContext[] {
   if (items) return items.map((item) => item.context).filter((one) => one !== undefined);
   return context ? [context] : [];
+}
+
+const TRACE_ID = /^[0-9a-f]{32}$/;
+const SPAN_ID = /^(?:[0-9a-f]{16})?$/;
+
+// They are logged, stored and handed on as they come: a zero character ends in an SQL error.
+function keepIdsOnly(context: ItemContext): void {
+  if (!TRACE_ID.test(context.traceId)) context.traceId = newTraceId();
+  if (!SPAN_ID.test(context.spanId)) context.spanId = "";
 }
 
 const callerNotAllowed = (caller: string, path: string) =>

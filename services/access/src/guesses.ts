@@ -51,13 +51,14 @@ export class Guesses {
   async isRight(guess: Guess): Promise<boolean> {
     const { store, passwords, limits } = this.#options;
     const { account, isKnown, passwordHash, password } = guess;
+    passwords.refuseWhenFull(isKnown);
     const slots = slotsOf(guess, isKnown, limits);
     // A flood of guesses that are refused anyway does not even wait.
     const wait = await store.findWait(slots);
     if (wait > 0) throw this.#refusal(wait);
     // One of an account after the other: right passwords that come together hold no slots of each
     // other's.
-    return passwords.inTurn(account, async (check) => {
+    return passwords.inTurn({ account, isKnown }, async (check) => {
       const taken = await store.take(slots);
       if (typeof taken === "number") throw this.#refusal(taken);
       const isRight = await check(passwordHash, password);

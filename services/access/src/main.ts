@@ -13,6 +13,7 @@ import { Guesses } from "./guesses.js";
 import { AccessHandlers, UserHandlers } from "./handlers.js";
 import { Passwords } from "./passwords.js";
 import { Revocations } from "./revocations.js";
+import { SessionStore } from "./session-store.js";
 import { Sessions } from "./sessions.js";
 import { openSigningKey } from "./signing-key.js";
 import { AccessStore } from "./store.js";
@@ -30,7 +31,8 @@ await run("access", settings, async ({ config, log, metrics, connect, onStop }) 
   await migrate(databaseUrl, new URL("../migrations/", import.meta.url));
   const db = new Database(databaseUrl, { program: "access", metrics });
   onStop(() => db.close());
-  const store = new AccessStore(db, config);
+  const users = new AccessStore(db);
+  const store = new SessionStore(db, config);
   const guessStore = new GuessStore(db);
   const passwords = await Passwords.open(
     { atOnce: config.passwordChecksAtOnce, waitingMax: config.passwordChecksWaiting },
@@ -50,7 +52,8 @@ await run("access", settings, async ({ config, log, metrics, connect, onStop }) 
   const cart = connect("cart", config.cartTarget).client(CartServiceService);
   const erase = batched(cart.batchErase, { name: "cart.erase", metrics });
   const upkeep = new Upkeep({
-    store,
+    users,
+    sessions: store,
     guesses: guessStore,
     eraseCart: (context) => erase(context, {}),
     log,
@@ -73,12 +76,12 @@ await run("access", settings, async ({ config, log, metrics, connect, onStop }) 
     passports: new Passports(publicKeys, log),
     controllers: [AccessHandlers, UserHandlers],
     providers: [
-      { provide: AccessStore, useValue: store },
+      { provide: AccessStore, useValue: users },
       { provide: Passwords, useValue: passwords },
       { provide: Revocations, useValue: revocations },
       {
         provide: Sessions,
-        useValue: new Sessions({ store, passwords, guesses, accessTokens, revocations }),
+        useValue: new Sessions({ users, store, passwords, guesses, accessTokens, revocations }),
       },
       { provide: Upkeep, useValue: upkeep },
     ],

@@ -10,7 +10,7 @@ const open = (limits: PasswordLimits) => Passwords.open(limits, new Metrics("tes
 
 /** Whether a password is the one of a hash, in the turn of an account of its own. */
 const matches = (passwords: Passwords, hash: string | undefined, password: string) =>
-  passwords.inTurn(randomUUID(), (check) => check(hash, password));
+  passwords.inTurn({ account: randomUUID(), isKnown: false }, (check) => check(hash, password));
 
 describe("passwords", () => {
   it("are hashed by argon2id with OWASP's parameters and a salt of their own", async () => {
@@ -60,7 +60,7 @@ describe("passwords", () => {
       go = resolve;
     });
     const mine = ["first", "second", "third"].map((name) =>
-      passwords.inTurn("mine", async () => {
+      passwords.inTurn({ account: "mine", isKnown: false }, async () => {
         inside += 1;
         assert.equal(inside, 1);
         await gate;
@@ -68,10 +68,23 @@ describe("passwords", () => {
         order.push(name);
       }),
     );
-    await passwords.inTurn("other", async () => order.push("other"));
+    await passwords.inTurn({ account: "other", isKnown: false }, async () => order.push("other"));
     await passwords.hash("same one");
     go();
     await Promise.all(mine);
     assert.deepEqual(order, ["other", "first", "second", "third"]);
+  });
+
+  it("of owners find a place when strangers have taken all of theirs", async () => {
+    const passwords = await open({ atOnce: 1, waitingMax: 8 });
+    const strangers = await Promise.allSettled([
+      ...Array.from({ length: 20 }, () => matches(passwords, undefined, "same one")),
+      ...[1, 2, 3].map(() =>
+        passwords.inTurn({ account: randomUUID(), isKnown: true }, async () => "owner"),
+      ),
+    ]);
+    const served = strangers.filter(({ status }) => status === "fulfilled");
+    const owners = served.filter((each) => "value" in each && each.value === "owner");
+    assert.deepEqual([served.length, owners.length], [1 + 6 + 2, 2]);
   });
 });

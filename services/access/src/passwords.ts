@@ -5,7 +5,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { hash, verify } from "@node-rs/argon2";
-import { resourceExhausted } from "@piata/kit/errors";
+import { type Failure, resourceExhausted } from "@piata/kit/errors";
 import type { Metrics } from "@piata/kit/metrics";
 import { Counter } from "prom-client";
 
@@ -18,6 +18,19 @@ export interface PasswordLimits {
   /** Callers that may wait for their turn; one more is refused. */
   waitingMax: number;
 }
+
+/** The part of the places that strangers may take: a flood of theirs leaves some to the owners. */
+const STRANGERS_SHARE = 0.75;
+
+/** For whom a password is looked at. */
+export interface Turn {
+  /** Whose turns come one after the other; undefined for nobody's. */
+  account: string | undefined;
+  /** Whether they come from where the account's user has signed in before. */
+  isKnown: boolean;
+}
+
+const NEWCOMER: Turn = { account: undefined, isKnown: false };
 
 /**
  * True when the password is the one of the hash. Without a hash (nobody has that e-mail) it takes as
@@ -50,14 +63,22 @@ export class Passwords {
     return new Passwords(limits, metrics, await hash(randomBytes(32), ARGON2ID));
   }
 
-  /** Throws RESOURCE_EXHAUSTED / TOO_MANY_PASSWORD_CHECKS. */
-  hash(password: string): Promise<string> {
-    return this.#wait(undefined, () => hash(password, ARGON2ID));
+  /**
+   * Throws when one more would find no place to wait, before anything is done for it: a flood that
+   * is refused costs little. Throws like `hash`.
+   */
+  refuseWhenFull(isKnown: boolean): void {
+    if (this.#running >= this.#limits.atOnce && !this.#mayWait(isKnown)) throw tooManyChecks();
   }
 
-  /** Does what an account's password is needed for, once for each account at a time. Throws like `hash`. */
-  inTurn<Result>(account: string, work: (check: Check) => Promise<Result>): Promise<Result> {
-    return this.#wait(account, () => work(this.#check));
+  /** Throws RESOURCE_EXHAUSTED / TOO_MANY_PASSWORD_CHECKS. */
+  hash(password: string): Promise<string> {
+    return this.#wait(NEWCOMER, () => hash(password, ARGON2ID));
+  }
+
+  /** Does what an account's password is needed for, one for each account at a time. Throws like `hash`. */
+  inTurn<Result>(turn: Turn, work: (check: Check) => Promise<Result>): Promise<Result> {
+    return this.#wait(turn, () => work(this.#check));
   }
 
   readonly #check: Check = async (passwordHash, password) => {
@@ -67,16 +88,12 @@ export class Passwords {
     return isRight;
   };
 
-  async #wait<Result>(account: string | undefined, work: () => Promise<Result>): Promise<Result> {
-    const { waitingMax } = this.#limits;
+  async #wait<Result>({ account, isKnown }: Turn, work: () => Promise<Result>): Promise<Result> {
     if (this.#mayBegin(account)) this.#begin(account);
-    else if (this.#waiting.length < waitingMax) {
+    else if (this.#mayWait(isKnown)) {
       await new Promise<void>((begin) => this.#waiting.push({ account, begin }));
     } else {
-      throw resourceExhausted(
-        "TOO_MANY_PASSWORD_CHECKS",
-        "Too many passwords are being checked now; try again in a moment.",
-      );
+      throw tooManyChecks();
     }
     try {
       return await work();
@@ -89,6 +106,11 @@ export class Passwords {
 
   #mayBegin(account: string | undefined): boolean {
     return this.#running < this.#limits.atOnce && !this.#isBusy(account);
+  }
+
+  #mayWait(isKnown: boolean): boolean {
+    const { waitingMax } = this.#limits;
+    return this.#waiting.length < (isKnown ? waitingMax : Math.ceil(waitingMax * STRANGERS_SHARE));
   }
 
   #isBusy(account: string | undefined): boolean {
@@ -109,3 +131,9 @@ export class Passwords {
     next.begin();
   }
 }
+
+const tooManyChecks = (): Failure =>
+  resourceExhausted(
+    "TOO_MANY_PASSWORD_CHECKS",
+    "Too many passwords are being checked now; try again in a moment.",
+  );

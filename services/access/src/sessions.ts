@@ -6,7 +6,8 @@ import type { Guesses } from "./guesses.js";
 import { originOf } from "./origin.js";
 import type { Passwords } from "./passwords.js";
 import type { Revocations } from "./revocations.js";
-import type { AccessStore, OpenSession } from "./store.js";
+import type { OpenSession, SessionStore } from "./session-store.js";
+import type { AccessStore } from "./store.js";
 import {
   type AccessTokens,
   findRefreshTokenHash,
@@ -18,7 +19,8 @@ import {
 import { checkedPassword, findEmail, findPassword, userNotFound } from "./user.js";
 
 export interface SessionsOptions {
-  store: AccessStore;
+  users: AccessStore;
+  store: SessionStore;
   passwords: Passwords;
   guesses: Guesses;
   accessTokens: AccessTokens;
@@ -40,13 +42,15 @@ export interface PasswordChange {
 
 /** Starts, renews and ends sessions. */
 export class Sessions {
-  readonly #store: AccessStore;
+  readonly #users: AccessStore;
+  readonly #store: SessionStore;
   readonly #passwords: Passwords;
   readonly #guesses: Guesses;
   readonly #accessTokens: AccessTokens;
   readonly #revocations: Revocations;
 
-  constructor({ store, passwords, guesses, accessTokens, revocations }: SessionsOptions) {
+  constructor({ users, store, passwords, guesses, accessTokens, revocations }: SessionsOptions) {
+    this.#users = users;
     this.#store = store;
     this.#passwords = passwords;
     this.#guesses = guesses;
@@ -62,9 +66,10 @@ export class Sessions {
     const password = findPassword(text);
     // Nobody has such a password, whoever is asked for: no account is given away by refusing early.
     if (password === undefined) throw wrongCredentials();
+    this.#passwords.refuseWhenFull(true);
     const email = findEmail(emailText);
     const origin = originOf(client);
-    const user = await this.#store.findCredentials(email, origin.network);
+    const user = await this.#users.findCredentials(email, origin.network);
     const isRight = await this.#guesses.isRight({
       account: accountOf(emailText),
       network: origin.network,
@@ -138,8 +143,9 @@ export class Sessions {
    * RESOURCE_EXHAUSTED / TOO_MANY_PASSWORD_CHECKS, TOO_MANY_FAILED_LOGINS.
    */
   async changePassword({ userId, sessionId }: Bearer, change: PasswordChange): Promise<void> {
+    this.#passwords.refuseWhenFull(true);
     const { network } = originOf({ address: change.address, userAgent: "" });
-    const user = await this.#store.findCredentialsOf(userId, network);
+    const user = await this.#users.findCredentialsOf(userId, network);
     if (!user) throw userNotFound();
     const next = checkedPassword(change.newPassword, user.email, "newPassword");
     const password = findPassword(change.currentPassword);
@@ -148,7 +154,7 @@ export class Sessions {
     if (!(await this.#guesses.isRight(guess))) throw passwordWrong();
     const nextHash = await this.#passwords.hash(next);
     // By now another of their sessions may have changed it.
-    if (!(await this.#store.changePassword(user, nextHash, sessionId))) throw passwordWrong();
+    if (!(await this.#users.changePassword(user, nextHash, sessionId))) throw passwordWrong();
     this.#revocations.pollSoon();
   }
 

@@ -5,7 +5,8 @@ import { Role } from "@piata/contracts/item";
 import { Secret } from "@piata/kit/config";
 import { Database, statement } from "@piata/kit/pg";
 import type { TestDatabase } from "@piata/testkit/database";
-import { AccessStore, type OpenSession } from "./store.js";
+import { type OpenSession, SessionStore } from "./session-store.js";
+import { AccessStore } from "./store.js";
 import { newRefreshToken } from "./tokens.js";
 import { createDatabase, NOWHERE } from "./trial.js";
 
@@ -13,11 +14,13 @@ describe("the store", () => {
   let database: TestDatabase;
   let db: Database;
   let store: AccessStore;
+  let sessions: SessionStore;
 
   before(async () => {
     database = await createDatabase();
     db = new Database(new Secret(database.url), { program: "store.test", connectionsMax: 20 });
-    store = new AccessStore(db, { refreshTokenSeconds: 3_600, refreshGraceSeconds: 10 });
+    store = new AccessStore(db);
+    sessions = new SessionStore(db, { refreshTokenSeconds: 3_600, refreshGraceSeconds: 10 });
   });
   after(async () => {
     await db.close();
@@ -29,14 +32,14 @@ describe("the store", () => {
   const newEmail = () => `${randomUUID()}@example.com`;
 
   const openSession = (userId: number) =>
-    store.openSession({ userId, passwordHash: "a hash" }, newRefreshToken().hash, NOWHERE);
+    sessions.openSession({ userId, passwordHash: "a hash" }, newRefreshToken().hash, NOWHERE);
 
   async function signedIn(): Promise<{ session: OpenSession; hash: Buffer; email: string }> {
     const email = newEmail();
     const { id } = await store.createUser(email, "a hash");
     const { hash } = newRefreshToken();
     return {
-      session: (await store.openSession(
+      session: (await sessions.openSession(
         { userId: id, passwordHash: "a hash" },
         hash,
         NOWHERE,
@@ -75,17 +78,17 @@ describe("the store", () => {
     const { session, hash } = await signedIn();
     const [one, other] = [newRefreshToken(), newRefreshToken()];
     const rotated = await Promise.all([
-      store.rotate(hash, one.hash),
-      store.rotate(hash, other.hash),
+      sessions.rotate(hash, one.hash),
+      sessions.rotate(hash, other.hash),
     ]);
     for (const each of rotated) assert.equal(each?.sessionId, session.sessionId);
     for (const { hash: next } of [one, other]) {
-      assert.ok(await store.rotate(next, newRefreshToken().hash));
+      assert.ok(await sessions.rotate(next, newRefreshToken().hash));
     }
   });
 
   it("without grace rotates a token exactly once, whoever comes at the same time", async () => {
-    const strict = new AccessStore(db, { refreshTokenSeconds: 3_600, refreshGraceSeconds: 0 });
+    const strict = new SessionStore(db, { refreshTokenSeconds: 3_600, refreshGraceSeconds: 0 });
     const { hash } = await signedIn();
     const attempts = Array.from({ length: 20 }, () => strict.rotate(hash, newRefreshToken().hash));
     const rotated = (await Promise.all(attempts)).filter((session) => session !== undefined);
@@ -95,30 +98,30 @@ describe("the store", () => {
   it("ends the session of a token that is played again after the grace, once", async () => {
     const { session, hash } = await signedIn();
     const next = newRefreshToken();
-    await store.rotate(hash, next.hash);
+    await sessions.rotate(hash, next.hash);
     await spentAgo(hash, 11);
-    assert.equal(await store.rotate(hash, newRefreshToken().hash), undefined);
-    const judged = await Promise.all([1, 2, 3].map(() => store.judgeRefused(hash)));
+    assert.equal(await sessions.rotate(hash, newRefreshToken().hash), undefined);
+    const judged = await Promise.all([1, 2, 3].map(() => sessions.judgeRefused(hash)));
     assert.deepEqual(judged.sort(), ["ENDED", "ENDED", "REPLAYED"]);
-    assert.equal(await store.rotate(next.hash, newRefreshToken().hash), undefined);
-    assert.equal(await store.judgeRefused(next.hash), "ENDED");
-    assert.equal((await store.findOpen([session.sessionId])).size, 0);
+    assert.equal(await sessions.rotate(next.hash, newRefreshToken().hash), undefined);
+    assert.equal(await sessions.judgeRefused(next.hash), "ENDED");
+    assert.equal((await sessions.findOpen([session.sessionId])).size, 0);
   });
 
   it("tells an expired token from an unknown one, and ends no session for either", async () => {
     const { session, hash } = await signedIn();
     await rows("update refresh_tokens set expires_at = now() where token_hash = $1", [hash]);
-    assert.equal(await store.rotate(hash, newRefreshToken().hash), undefined);
-    assert.equal(await store.judgeRefused(hash), "EXPIRED");
-    assert.equal(await store.judgeRefused(newRefreshToken().hash), "UNKNOWN");
-    assert.equal((await store.findOpen([session.sessionId])).size, 1);
+    assert.equal(await sessions.rotate(hash, newRefreshToken().hash), undefined);
+    assert.equal(await sessions.judgeRefused(hash), "EXPIRED");
+    assert.equal(await sessions.judgeRefused(newRefreshToken().hash), "UNKNOWN");
+    assert.equal((await sessions.findOpen([session.sessionId])).size, 1);
   });
 
   it("reads the role anew at each refresh", async () => {
     const { session, hash, email } = await signedIn();
     assert.equal(session.role, "customer");
     assert.equal(await store.setRole(email, "staff"), true);
-    assert.equal((await store.rotate(hash, newRefreshToken().hash))?.role, "staff");
+    assert.equal((await sessions.rotate(hash, newRefreshToken().hash))?.role, "staff");
     assert.equal(await store.setRole(newEmail(), "staff"), false);
   });
 
@@ -127,22 +130,22 @@ describe("the store", () => {
       const { session, hash } = await signedIn();
       const next = newRefreshToken();
       await Promise.all([
-        store.rotate(hash, next.hash),
-        store.endSessions(session.sessionId, undefined),
+        sessions.rotate(hash, next.hash),
+        sessions.endSessions(session.sessionId, undefined),
       ]);
-      assert.equal(await store.rotate(next.hash, newRefreshToken().hash), undefined);
-      assert.equal((await store.findOpen([session.sessionId])).size, 0);
+      assert.equal(await sessions.rotate(next.hash, newRefreshToken().hash), undefined);
+      assert.equal((await sessions.findOpen([session.sessionId])).size, 0);
     }
   });
 
   it("ends the session of either token, and only that", async () => {
     const [one, other, third] = [await signedIn(), await signedIn(), await signedIn()];
-    await store.endSessions(one.session.sessionId, other.hash);
-    await store.endSessions(one.session.sessionId, other.hash);
-    await store.endSessions(randomUUID(), newRefreshToken().hash);
+    await sessions.endSessions(one.session.sessionId, other.hash);
+    await sessions.endSessions(one.session.sessionId, other.hash);
+    await sessions.endSessions(randomUUID(), newRefreshToken().hash);
     const ids = [one, other, third].map(({ session }) => session.sessionId);
-    assert.deepEqual([...(await store.findOpen(ids))], [third.session.sessionId]);
-    const ended = new Set(await store.findEnded(60));
+    assert.deepEqual([...(await sessions.findOpen(ids))], [third.session.sessionId]);
+    const ended = new Set(await sessions.findEnded(60));
     assert.deepEqual(
       ids.map((id) => ended.has(id)),
       [true, true, false],
@@ -151,12 +154,12 @@ describe("the store", () => {
 
   it("tells only of ends within the time asked for", async () => {
     const { session, hash } = await signedIn();
-    await store.endSessions(undefined, hash);
+    await sessions.endSessions(undefined, hash);
     await rows("update sessions set ended_at = now() - interval '30 seconds' where id = $1", [
       session.sessionId,
     ]);
-    assert.ok((await store.findEnded(31)).includes(session.sessionId));
-    assert.ok(!(await store.findEnded(29.5)).includes(session.sessionId));
+    assert.ok((await sessions.findEnded(31)).includes(session.sessionId));
+    assert.ok(!(await sessions.findEnded(29.5)).includes(session.sessionId));
   });
 
   it("leaves a tombstone of a deleted user, ends every session and plans the erasure", async () => {
@@ -167,9 +170,9 @@ describe("the store", () => {
     assert.deepEqual(deleted.sort(), [false, false, true]);
     assert.equal(await store.findUser(userId), undefined);
     assert.equal(await store.findCredentials(email, undefined), undefined);
-    assert.equal(await store.judgeRefused(hash), "ENDED");
+    assert.equal(await sessions.judgeRefused(hash), "ENDED");
     const ids = [session.sessionId, second?.sessionId as string];
-    assert.equal((await store.findOpen(ids)).size, 0);
+    assert.equal((await sessions.findOpen(ids)).size, 0);
     const kept = await rows("select email, password_hash, role from users where id = $1", [userId]);
     assert.deepEqual(kept, [{ email: null, password_hash: null, role: "customer" }]);
     const planned = await rows("select tries from erasures where user_id = $1", [userId]);
@@ -185,7 +188,7 @@ describe("the store", () => {
         id,
       ]);
       assert.deepEqual(open, []);
-      if (opened) assert.equal((await store.findOpen([opened.sessionId])).size, 0);
+      if (opened) assert.equal((await sessions.findOpen([opened.sessionId])).size, 0);
     }
   });
 
@@ -237,19 +240,19 @@ describe("the store", () => {
       );
     }
     // A session in use has spent tokens that are old.
-    await store.rotate(young.hash, newRefreshToken().hash);
+    await sessions.rotate(young.hash, newRefreshToken().hash);
     await rows(
       "update refresh_tokens set expires_at = now() - interval '2 days' where token_hash = $1",
       [young.hash],
     );
     const deleted = [];
-    do deleted.push(await store.deleteExpired(2));
+    do deleted.push(await sessions.deleteExpired(2));
     while (deleted.at(-1) === 2);
-    assert.equal(await store.deleteExpired(2), 0);
+    assert.equal(await sessions.deleteExpired(2), 0);
     const left = await rows("select id from sessions where id = any($1)", [ids]);
     const tokens = await rows("select from refresh_tokens where session_id = any($1)", [ids]);
     assert.deepEqual([left, tokens], [[], []]);
-    assert.equal((await store.findOpen([young.session.sessionId])).size, 1);
-    assert.equal(await store.judgeRefused(young.hash), "UNKNOWN");
+    assert.equal((await sessions.findOpen([young.session.sessionId])).size, 1);
+    assert.equal(await sessions.judgeRefused(young.hash), "UNKNOWN");
   });
 });

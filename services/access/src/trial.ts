@@ -52,12 +52,14 @@ export async function createKeyPair(): Promise<KeyPair> {
 export const writeKeySet = (file: string, ...keys: SigningKey[]): Promise<void> =>
   writeFile(file, JSON.stringify({ keys: keys.map(publicJwk) }));
 
-export const createDatabase = (): Promise<TestDatabase> =>
-  createTestDatabase({
-    template: "access",
-    migrations,
-    prepare: (url) => migrate(new Secret(url), migrations),
-  });
+/** How a database of access is made. */
+export const accessDatabase = {
+  template: "access",
+  migrations,
+  prepare: (url: string) => migrate(new Secret(url), migrations),
+};
+
+export const createDatabase = (): Promise<TestDatabase> => createTestDatabase(accessDatabase);
 
 export interface Instance {
   service: RunningService;
@@ -131,12 +133,16 @@ export interface Account {
   tokens: Tokens;
 }
 
-/** A user of the test's own who has just signed in. */
-export async function newAccount({ access, user: users }: Instance): Promise<Account> {
+/** A user of the test's own who has just signed in, from an address if it is told. */
+export async function newAccount(
+  { access, user: users }: Instance,
+  address?: string,
+): Promise<Account> {
   const email = `${randomBytes(8).toString("hex")}@example.com`;
   const request = { email, password: PASSWORD };
   const { user } = await users.registerUser(request, within());
-  const { tokens } = await access.login(request, within());
+  const client = address === undefined ? undefined : { address, userAgent: "test" };
+  const { tokens } = await access.login({ ...request, client }, within());
   return { user: user as User, email, tokens: tokens as Tokens };
 }
 

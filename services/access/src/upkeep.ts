@@ -4,16 +4,18 @@ import { isFailure } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
 import { Worker } from "@piata/kit/worker";
 import type { GuessStore } from "./guess-store.js";
+import type { SessionStore } from "./session-store.js";
 import type { AccessStore } from "./store.js";
 
 const ERASE_TIMEOUT_MS = 3_000;
 const ERASE_IDLE_MS = 500;
 const ERASURES_AT_ONCE = 100;
-const SWEEP_MS = 3_600_000;
+const SWEEP_MS = 900_000;
 const SWEEP_ROWS_MAX = 5_000;
 
 export interface UpkeepOptions {
-  store: AccessStore;
+  users: AccessStore;
+  sessions: SessionStore;
   guesses: GuessStore;
   /** Erases what the cart service keeps about the context's user; harmless when repeated. */
   eraseCart(context: Context): Promise<unknown>;
@@ -29,12 +31,12 @@ export class Upkeep {
   #stopped = false;
 
   constructor(options: UpkeepOptions) {
-    const { store, log } = options;
+    const { users, log } = options;
     this.#options = options;
     this.#worker = new Worker<number>({
       name: "erase carts",
       log,
-      claim: (limit) => store.claimErasures(limit),
+      claim: (limit) => users.claimErasures(limit),
       work: (userId) => this.#erase(userId),
       jobsMax: ERASURES_AT_ONCE,
       idleMs: ERASE_IDLE_MS,
@@ -57,24 +59,24 @@ export class Upkeep {
   }
 
   async #erase(userId: number): Promise<void> {
-    const { store, eraseCart, log } = this.#options;
+    const { users, eraseCart, log } = this.#options;
     try {
       await eraseCart(ownContext(ERASE_TIMEOUT_MS, userId));
     } catch (error) {
-      await store.postponeErasure(userId);
+      await users.postponeErasure(userId);
       if (!isFailure(error)) throw error;
       log.warn({ reason: error.reason, userId }, "a cart is not erased yet");
       return;
     }
-    await store.finishErasure(userId);
+    await users.finishErasure(userId);
   }
 
   /** Deletes bounded slices, one after the other, so that no statement holds many rows for long. */
   async #sweep(): Promise<void> {
-    const { store, guesses, log } = this.#options;
+    const { sessions, guesses, log } = this.#options;
     const rows = SWEEP_ROWS_MAX;
     try {
-      while (!this.#stopped && (await store.deleteExpired(rows)) >= rows);
+      while (!this.#stopped && (await sessions.deleteExpired(rows)) >= rows);
       while (!this.#stopped && (await guesses.deleteOld(rows)) >= rows);
     } catch (error) {
       log.warn({ reason: (error as Error).message }, "could not delete expired rows");

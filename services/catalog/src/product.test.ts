@@ -97,7 +97,13 @@ describe("a new product", () => {
     );
   });
 
-  for (const imageUrl of ["", "/a.svg", "https://example.com/a?b=c", "http://example.com"]) {
+  for (const imageUrl of [
+    "",
+    "/a.svg",
+    "https://example.com/a?b=c",
+    "http://example.com",
+    "http://[2001:db8::1]:8080/ă.png",
+  ]) {
     it(`may have the picture "${imageUrl}"`, () => {
       assert.equal(offered({ imageUrl }).imageUrl, imageUrl);
     });
@@ -112,9 +118,20 @@ describe("a new product", () => {
     "a.png",
     "https://",
     " https://example.com",
+    "https://example.com/a b.png",
+    "https://example.com/\0",
+    "https://example.com/\n",
+    "https:\\\\example.com",
+    "https://example.com@evil.example/",
+    "https://:secret@example.com/",
+    "https://[::1",
+    "/\0",
+    "/a\u0085.png",
+    "file:///etc/passwd",
+    "ftp://example.com/a.png",
     `/${"x".repeat(2_000)}`,
   ]) {
-    it(`may not have the picture "${imageUrl.slice(0, 30)}"`, () => {
+    it(`may not have the picture ${JSON.stringify(imageUrl.slice(0, 30))}`, () => {
       refuses(() => offered({ imageUrl }), "IMAGE_URL_INVALID", "imageUrl");
     });
   }

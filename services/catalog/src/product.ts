@@ -85,15 +85,24 @@ function checkedCategoryIds(ids: number[]): number[] {
   return ids.map((id) => checkedId(id, "categoriesIds"));
 }
 
+// No spaces, no control characters (PostgreSQL stores no zero), and no backslash, which browsers
+// take for a slash.
+const PATH = /^\/(?!\/)[^\s\\\p{Cc}]*$/u;
+const WEB_URL = /^https?:\/\/[^\s\\\p{Cc}]+$/u;
+
 // The shop never fetches an image; the address is only handed on, and must not be a script.
 function checkedImageUrl(imageUrl: string): string {
-  const isPath = /^\/(?![/\\])[^\s\\]*$/.test(imageUrl);
-  const isWeb = /^https?:\/\//.test(imageUrl) && URL.canParse(imageUrl);
   const fits = imageUrl.length <= IMAGE_URL_LENGTH_MAX;
-  if (imageUrl === "" || (fits && (isPath || isWeb))) return imageUrl;
+  if (imageUrl === "" || (fits && (PATH.test(imageUrl) || isWebUrl(imageUrl)))) return imageUrl;
   throw invalidArgument(
     "IMAGE_URL_INVALID",
     "imageUrl must be an http(s) URL or a path of the shop's own, of at most 2000 characters.",
     { field: "imageUrl" },
   );
+}
+
+function isWebUrl(text: string): boolean {
+  const url = WEB_URL.test(text) ? URL.parse(text) : null;
+  // https://example.com@evil.example: a name in front only looks like the host.
+  return url !== null && url.username === "" && url.password === "";
 }

@@ -4,8 +4,7 @@ import { Role } from "@piata/contracts/item";
 import { type User, UserServiceService } from "@piata/contracts/user";
 import { unauthenticated } from "@piata/kit/errors";
 import type { Channel, RpcClient } from "@piata/kit/rpc-client";
-import type { FastifyReply } from "fastify";
-import { ACCESS_COOKIE, type GraphqlContext, REFRESH_COOKIE } from "./graphql-context.js";
+import type { GraphqlContext } from "./graphql-context.js";
 
 interface Credentials {
   input: { email: string; password: string };
@@ -18,12 +17,10 @@ interface PasswordChange {
 export interface AccessOptions {
   channel: Channel;
   access: RpcClient<AccessServiceService>;
-  /** Cookies go over TLS only. */
-  cookieSecure: boolean;
 }
 
 /** The resolvers of sessions and users. */
-export function access({ channel, access: rpc, cookieSecure }: AccessOptions) {
+export function access({ channel, access: rpc }: AccessOptions) {
   const users = channel.client(UserServiceService);
 
   const login = async ({ input }: Credentials, context: GraphqlContext): Promise<Tokens> => {
@@ -41,28 +38,28 @@ export function access({ channel, access: rpc, cookieSecure }: AccessOptions) {
     return (await rpc.refresh({ refreshToken }, anyone)).tokens as Tokens;
   };
 
-  const cookieOptions = {
-    httpOnly: true,
-    sameSite: "lax",
-    secure: cookieSecure,
-    path: "/",
-  } as const;
+  const cookieOptions = ({ isSecure }: GraphqlContext) =>
+    ({ httpOnly: true, sameSite: "lax", secure: isSecure, path: "/" }) as const;
 
-  function setCookies(reply: FastifyReply, tokens: Tokens): string {
+  function setCookies(context: GraphqlContext, tokens: Tokens): string {
     const { accessToken, accessExpiresAt, refreshToken, refreshExpiresAt } = tokens;
-    reply.setCookie(ACCESS_COOKIE, accessToken, {
-      ...cookieOptions,
+    const { reply, cookieNames } = context;
+    const options = cookieOptions(context);
+    reply.setCookie(cookieNames.access, accessToken, {
+      ...options,
       expires: accessExpiresAt as Date,
     });
-    reply.setCookie(REFRESH_COOKIE, refreshToken, {
-      ...cookieOptions,
+    reply.setCookie(cookieNames.refresh, refreshToken, {
+      ...options,
       expires: refreshExpiresAt as Date,
     });
     return accessToken;
   }
 
-  function clearCookies(reply: FastifyReply): void {
-    reply.clearCookie(ACCESS_COOKIE, cookieOptions).clearCookie(REFRESH_COOKIE, cookieOptions);
+  function clearCookies(context: GraphqlContext): void {
+    const { reply, cookieNames } = context;
+    const options = cookieOptions(context);
+    reply.clearCookie(cookieNames.access, options).clearCookie(cookieNames.refresh, options);
   }
 
   const resolvers = {
@@ -77,21 +74,22 @@ export function access({ channel, access: rpc, cookieSecure }: AccessOptions) {
     },
     Mutation: {
       login: async (_: unknown, credentials: Credentials, context: GraphqlContext) =>
-        setCookies(context.reply, await login(credentials, context)),
+        setCookies(context, await login(credentials, context)),
       signIn: async (_: unknown, credentials: Credentials, context: GraphqlContext) =>
         toGraphql(await login(credentials, context)),
       refresh: async (_: unknown, { token }: { token?: string | null }, context: GraphqlContext) =>
-        setCookies(context.reply, await refresh(token ?? context.refreshToken, context)),
+        setCookies(context, await refresh(token ?? context.refreshToken, context)),
       refreshTokens: async (_: unknown, { token }: { token: string }, context: GraphqlContext) =>
         toGraphql(await refresh(token, context)),
       logout: async (_: unknown, __: unknown, context: GraphqlContext) => {
         const { anyone, accessToken = "", refreshToken = "" } = context;
         await rpc.logout({ accessToken, refreshToken }, anyone);
-        clearCookies(context.reply);
+        clearCookies(context);
         return "Signed out.";
       },
-      registerUser: async (_: unknown, { input }: Credentials, { anyone }: GraphqlContext) => {
-        await users.registerUser(input, anyone);
+      registerUser: async (_: unknown, { input }: Credentials, context: GraphqlContext) => {
+        context.countRegistration();
+        await users.registerUser(input, context.anyone);
         return "Registered.";
       },
       changePassword: async (_: unknown, { input }: PasswordChange, context: GraphqlContext) => {
@@ -106,7 +104,7 @@ export function access({ channel, access: rpc, cookieSecure }: AccessOptions) {
       deleteMe: async (_: unknown, __: unknown, context: GraphqlContext) => {
         const caller = await context.signedIn();
         await users.deleteUser({}, caller);
-        clearCookies(context.reply);
+        clearCookies(context);
         return "Deleted.";
       },
     },
@@ -114,10 +112,7 @@ export function access({ channel, access: rpc, cookieSecure }: AccessOptions) {
   return { resolvers };
 }
 
-const clientOf = ({ request }: GraphqlContext): Client => ({
-  address: request.ip,
-  userAgent: request.headers["user-agent"] ?? "",
-});
+const clientOf = ({ address, userAgent }: GraphqlContext): Client => ({ address, userAgent });
 
 const shownSession = ({ id, createdAt, lastUsedAt, expiresAt, client, current }: Session) => ({
   id,

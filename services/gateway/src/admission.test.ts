@@ -152,8 +152,9 @@ describe("admission", () => {
 });
 
 describe("a part of the shop that has too much to do", () => {
-  const refusal = (reason: string) => () => {
-    throw resourceExhausted(reason, "Too much.");
+  const refusal = (reason: string, retryAfterSeconds?: number) => () => {
+    const metadata = retryAfterSeconds && { retryAfterSeconds: String(retryAfterSeconds) };
+    throw resourceExhausted(reason, "Too much.", metadata || {});
   };
 
   /** A gateway whose fields succeed, are refused for load, or for a quota. */
@@ -161,7 +162,7 @@ describe("a part of the shop that has too much to do", () => {
     const app = await createGateway({
       documents: new Documents({
         schema: buildSchema(
-          "type Query { busy: String! maybe: String } type Mutation { done: String! busy: String! quota: String! }",
+          "type Query { busy: String! maybe: String mine: String } type Mutation { done: String! busy: String! quota: String! login: String! }",
         ),
         introspection: false,
         limits: limitsOf(readConfig(settings, {})),
@@ -169,11 +170,16 @@ describe("a part of the shop that has too much to do", () => {
       batchMax: 1,
       resolvers: [
         {
-          Query: { busy: refusal("QUEUE_FULL"), maybe: refusal("OVERLOADED") },
+          Query: {
+            busy: refusal("QUEUE_FULL"),
+            maybe: refusal("OVERLOADED"),
+            mine: refusal("RATE_LIMITED", 12),
+          },
           Mutation: {
             done: () => "done",
             busy: refusal("TOO_MANY_ORDERS"),
             quota: refusal("WRITE_QUOTA_USED_UP"),
+            login: refusal("TOO_MANY_FAILED_LOGINS", 37),
           },
         },
       ],
@@ -207,6 +213,14 @@ describe("a part of the shop that has too much to do", () => {
   it("does not have a mutation repeated of which a part was done", async (t) => {
     const ask = await gateway(t);
     assert.deepEqual(await ask("mutation { done busy }"), [200, undefined]);
+  });
+
+  it("is not somebody who asks too often: that is HTTP 429, and they are told when", async (t) => {
+    const ask = await gateway(t);
+    assert.deepEqual(await ask("mutation { login }"), [429, "37"]);
+    assert.deepEqual(await ask("{ mine }"), [200, "12"], "the field may be missing");
+    assert.deepEqual(await ask("{ mine busy }"), [503, "12"], "both");
+    assert.deepEqual(await ask("mutation { done login }"), [200, undefined]);
   });
 
   it("is not somebody's quota", async (t) => {

@@ -3,13 +3,88 @@ import {
   choice,
   commonSettings,
   integer,
+  list,
   optional,
   port,
   setting,
   target,
 } from "@piata/kit/config";
 import * as z from "zod";
+import { AddressSet } from "./addresses.js";
 import type { DocumentLimits } from "./document.js";
+
+/** Addresses and networks with commas between them, or `none`. */
+const addresses = (fallback: readonly string[] = []): z.ZodType<AddressSet> =>
+  list().transform((words, context) => {
+    const none = words.length === 1 && words[0] === "none";
+    try {
+      return new AddressSet(none ? [] : words.length === 0 ? fallback : words);
+    } catch {
+      const message = "must be addresses or networks (10.0.0.0/8) with commas between, or none";
+      context.addIssue({ code: "custom", message });
+      return z.NEVER;
+    }
+  });
+
+const isOrigin = (word: string) =>
+  URL.canParse(word) && /^https?:[^*]+$/.test(word) && new URL(word).origin === word;
+
+const HOST = /^([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])$/i;
+
+/** Who may ask, and how often: what the gateway looks at before it reads a request. */
+export const edgeSettings = {
+  trustedProxies: setting(
+    "GATEWAY_TRUSTED_PROXIES",
+    addresses(),
+    "Addresses and networks of the proxies in front of it, with commas between: X-Forwarded-For, -Proto and -Host of theirs are believed, and nobody else's.",
+  ),
+  hosts: setting(
+    "GATEWAY_HOSTS",
+    list().refine(
+      (words) => words.every((word) => HOST.test(word)),
+      "must be names without ports and with commas between",
+    ),
+    "The names that it is asked by, without ports and with commas between: requests to others are refused; empty for any.",
+  ),
+  cookieSecure: setting(
+    "GATEWAY_COOKIE_SECURE",
+    optional(choice(["auto", "on", "off"]), "auto"),
+    "Whether its answers go over TLS, and so cookies over nothing else and under names with __Host-; auto is what a trusted proxy says of each request.",
+  ),
+  corsOrigins: setting(
+    "GATEWAY_CORS_ORIGINS",
+    list().refine(
+      (words) => words.every(isOrigin),
+      "must be origins as browsers write them (https://shop.example), with commas between",
+    ),
+    "Origins whose pages may call it, https://shop.example with commas between; pages of its own host may anyway.",
+  ),
+  addressRequestsPerMinute: setting(
+    "GATEWAY_ADDRESS_REQUESTS_PER_MINUTE",
+    optional(integer(0, 1_000_000_000), 6_000),
+    "Requests of one address in a minute, and at once; each instance counts for itself, and 0 is no limit.",
+  ),
+  userRequestsPerMinute: setting(
+    "GATEWAY_USER_REQUESTS_PER_MINUTE",
+    optional(integer(0, 1_000_000_000), 1_200),
+    "Requests of one signed-in user in a minute, and at once; each instance counts for itself, and 0 is no limit.",
+  ),
+  registrationsPerHour: setting(
+    "GATEWAY_REGISTRATIONS_PER_HOUR",
+    optional(integer(0, 1_000_000_000), 100),
+    "Attempts to register by one address in an hour, and at once; each instance counts for itself, and 0 is no limit.",
+  ),
+  rateLimitExempt: setting(
+    "GATEWAY_RATE_LIMIT_EXEMPT",
+    addresses(["127.0.0.0/8", "::1"]),
+    "Addresses and networks without these limits, with commas between, or none; the machine's own when it is left out.",
+  ),
+  headerBytesMax: setting(
+    "GATEWAY_HEADER_BYTES_MAX",
+    optional(integer(2_000, 100_000), 8_192),
+    "The largest URL and header fields of a request together, in bytes.",
+  ),
+};
 
 export const settings = {
   ...commonSettings("gateway"),
@@ -33,11 +108,6 @@ export const settings = {
     optional(choice(["on", "off"]), "off"),
     "Whether /graphql shows GraphiQL to a browser. For development.",
   ),
-  cookieSecure: setting(
-    "GATEWAY_COOKIE_SECURE",
-    optional(choice(["on", "off"]), "off"),
-    "Whether cookies are sent over TLS only; on wherever there is TLS.",
-  ),
   imagesDir: setting(
     "GATEWAY_IMAGES_DIR",
     z.string().optional(),
@@ -53,6 +123,7 @@ export const settings = {
     optional(integer(1, 100_000), 256),
     "Requests that it works on at once; more are refused with HTTP 503 before they are read.",
   ),
+  ...edgeSettings,
   bodyBytesMax: setting(
     "GATEWAY_BODY_BYTES_MAX",
     optional(integer(1_000, 10_000_000), 100_000),

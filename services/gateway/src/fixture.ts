@@ -114,7 +114,9 @@ async function openDatabases(): Promise<Record<Service, ServiceDatabase>> {
 
 async function digests(service: Service, sql: Sql): Promise<Record<string, string>> {
   const tables = await sql<{ name: string }>(
-    `select format('%I.%I', schemaname, relname) as name from pg_stat_user_tables`,
+    // Wrong passwords are bad input that leaves a trace, on purpose.
+    `select format('%I.%I', schemaname, relname) as name from pg_stat_user_tables
+      where relname <> 'password_guesses'`,
   );
   const found = tables.map(async ({ name }) => {
     const [row] = await sql<{ digest: string }>(

@@ -10,14 +10,15 @@ import type { FastifyReply, FastifyRequest } from "fastify";
  * makes it when the first browser asks; what stays in memory is the page, compressed.
  */
 export function graphiql(): (request: FastifyRequest, reply: FastifyReply) => Promise<unknown> {
-  let page: Promise<Buffer> | undefined;
+  let page: Promise<Page> | undefined;
   return async ({ headers }, reply) => {
     page ??= render();
-    const compressed = await page.catch((error) => {
+    const { compressed, scripts } = await page.catch((error) => {
       page = undefined;
       throw error;
     });
     reply.type("text/html; charset=utf-8").header("vary", "accept, accept-encoding");
+    reply.header("content-security-policy", policy(scripts));
     if (/\bgzip\b/.test(String(headers["accept-encoding"] ?? ""))) {
       return reply.header("content-encoding", "gzip").send(compressed);
     }
@@ -25,8 +26,35 @@ export function graphiql(): (request: FastifyRequest, reply: FastifyReply) => Pr
   };
 }
 
-async function render(): Promise<Buffer> {
-  const worker = new Worker(new URL("graphiql-worker.js", import.meta.url));
-  const [page] = (await once(worker, "message")) as [Uint8Array];
-  return Buffer.from(page.buffer, page.byteOffset, page.byteLength);
+/** What the thread makes. */
+export interface Rendered {
+  compressed: Uint8Array;
+  /** The hashes of its scripts, as a Content-Security-Policy has them. */
+  scripts: string[];
 }
+
+interface Page extends Rendered {
+  compressed: Buffer;
+}
+
+async function render(): Promise<Page> {
+  const worker = new Worker(new URL("graphiql-worker.js", import.meta.url));
+  const [{ compressed, scripts }] = (await once(worker, "message")) as [Rendered];
+  const { buffer, byteOffset, byteLength } = compressed;
+  return { compressed: Buffer.from(buffer, byteOffset, byteLength), scripts };
+}
+
+// Its own scripts and no others; its editor makes styles, fonts and workers of its own.
+const policy = (scripts: readonly string[]): string =>
+  [
+    "default-src 'none'",
+    `script-src ${scripts.join(" ")}`,
+    "style-src 'unsafe-inline'",
+    "font-src data:",
+    "img-src data:",
+    "worker-src blob:",
+    "connect-src 'self'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join("; ");

@@ -21,11 +21,7 @@ await run("gateway", settings, async ({ config, log, metrics, connect, onStop })
   const products = catalog(connect("catalog", config.catalogTarget), metrics);
   const parts: { resolvers: object }[] = [
     { resolvers: { Query: { hello: () => "Hello from piata." } } },
-    access({
-      channel: accessChannel,
-      access: accessRpc,
-      cookieSecure: config.cookieSecure === "on",
-    }),
+    access({ channel: accessChannel, access: accessRpc }),
     products,
     cart(connect("cart", config.cartTarget), products, metrics),
     order(connect("order", config.orderTarget), metrics),
@@ -50,6 +46,7 @@ await run("gateway", settings, async ({ config, log, metrics, connect, onStop })
     requestsMax,
     bodyBytesMax,
     imagesDir,
+    edge: config,
   });
   const listener = new Listener(app, { ...config, log });
   await listener.open();

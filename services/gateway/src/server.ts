@@ -5,6 +5,7 @@
 import { createServer as createHttpServer } from "node:http";
 import cookie from "@fastify/cookie";
 import files from "@fastify/static";
+import { readConfig } from "@piata/kit/config";
 import { type Failure, invalidArgument } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
 import type { Metrics } from "@piata/kit/metrics";
@@ -16,8 +17,10 @@ import fastify, {
 } from "fastify";
 import { type ExecutionResult, GraphQLError } from "graphql";
 import mercurius, { type IResolvers } from "mercurius";
-import { Admission, isOverload, RETRY_AFTER } from "./admission.js";
+import { Admission, waitOf } from "./admission.js";
+import { edgeSettings } from "./config.js";
 import type { Documents } from "./documents.js";
+import { Edge, type EdgeOptions } from "./edge.js";
 import { errorAnswer, failureOf } from "./errors.js";
 import { graphiql as graphiqlPage } from "./graphiql.js";
 import { GraphqlContext } from "./graphql-context.js";
@@ -50,17 +53,24 @@ export interface GatewayOptions {
   bodyBytesMax: number;
   graphiql: boolean;
   imagesDir: string | undefined;
+  /** The settings' defaults when it is left out. */
+  edge?: EdgeOptions;
 }
 
-interface ServerOptions extends GatewayOptions {
+interface ServerOptions extends Omit<GatewayOptions, "edge"> {
   operations: Operations;
+  edge: Edge;
 }
 
 /** The gateway's HTTP server, not listening yet. */
 export async function createServer(given: GatewayOptions): Promise<FastifyInstance> {
-  const options = { ...given, operations: new Operations(given.metrics) };
+  const { edge: edgeOptions = readConfig(edgeSettings, {}) } = given;
+  const edge = new Edge(edgeOptions, given);
+  const options = { ...given, operations: new Operations(given.metrics), edge };
   const { documents, resolvers, bodyBytesMax, imagesDir, graphiql } = options;
   const refuseHttp = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
+    // A URL that cannot be has had no hooks.
+    reply.headers(edge.arrivalOf(request.raw).headers);
     const context = new GraphqlContext(request, reply, options);
     const failure = httpFailure(error, options, context);
     return refuse(options, context, { failure, status: error.statusCode ?? 500 });
@@ -68,18 +78,28 @@ export async function createServer(given: GatewayOptions): Promise<FastifyInstan
   const admission = new Admission(options);
   const app = fastify({
     frameworkErrors: refuseHttp,
+    clientErrorHandler: (error, socket) => edge.refuseUnparsed(error, socket),
     bodyLimit: bodyBytesMax,
     forceCloseConnections: "idle",
-    serverFactory: (listener) =>
-      createHttpServer(
-        {
-          requestTimeout: REQUEST_MS,
-          headersTimeout: REQUEST_MS,
-          connectionsCheckingInterval: REQUEST_CHECK_MS,
-          keepAliveTimeout: KEEP_ALIVE_MS,
-        },
-        admission.guard(listener),
-      ).setTimeout(STANDSTILL_MS),
+    serverFactory: (listener) => {
+      const guarded = edge.guard(admission.guard(listener));
+      const http = {
+        requestTimeout: REQUEST_MS,
+        headersTimeout: REQUEST_MS,
+        connectionsCheckingInterval: REQUEST_CHECK_MS,
+        keepAliveTimeout: KEEP_ALIVE_MS,
+        maxHeaderSize: edgeOptions.headerBytesMax,
+        // The edge refuses a request without one, as an answer.
+        requireHostHeader: false,
+      };
+      // Whatever a client expects beyond 100-continue, it gets an answer.
+      const server = createHttpServer(http, guarded).on("checkExpectation", guarded);
+      return server.setTimeout(STANDSTILL_MS);
+    },
+  });
+  app.addHook("onRequest", (request, reply, done) => {
+    reply.headers(edge.arrivalOf(request.raw).headers);
+    done();
   });
   app.removeContentTypeParser("text/plain");
   await app.register(cookie);
@@ -165,9 +185,10 @@ async function answer(
     errors.map(({ path }, at) => [path?.[0], (failures[at] as Failure).code] as const).reverse(),
   );
   options.operations.answer(context, codes, startMs);
-  if (failures.some(isOverload) && mayRepeat(context)) {
-    reply.header("retry-after", RETRY_AFTER);
-    if (data == null) reply.code(503);
+  const wait = mayRepeat(context) ? waitOf(failures) : undefined;
+  if (wait) {
+    reply.header("retry-after", String(wait.retryAfterSeconds));
+    if (data == null) reply.code(wait.status);
   }
   record(options, context, { failure: failures[0], operationName, startMs });
   if (errors.length === 0) return { data };
