@@ -89,11 +89,13 @@ export const envChecks: Record<string, Check> = {
     }),
 
   "the setup program knows its variables": (cluster) =>
-    cluster.of("Job").flatMap(({ metadata: { name }, spec }) =>
-      (spec?.template.spec?.containers ?? []).flatMap(({ env = [] }) =>
-        env.filter((one) => !SETUP.has(one.name)).map((one) => `${name}: ${one.name}`),
+    cluster
+      .of("Job")
+      .flatMap(({ metadata: { name }, spec }) =>
+        (spec?.template.spec?.containers ?? []).flatMap(({ env = [] }) =>
+          env.filter((one) => !SETUP.has(one.name)).map((one) => `${name}: ${one.name}`),
+        ),
       ),
-    ),
 
   "programs listen where others can reach them, on the ports of their containers": (cluster) =>
     ours(cluster).flatMap(({ workload: { name }, container }) => {
@@ -144,8 +146,7 @@ export const envChecks: Record<string, Check> = {
             const [, place = ""] = /@([^/]+)\//.exec(url) ?? [];
             const [host = "", port] = place.split(":");
             const known = [...services].some(
-              ([service, ports]) =>
-                host.split(".").includes(service) && ports.has(Number(port)),
+              ([service, ports]) => host.split(".").includes(service) && ports.has(Number(port)),
             );
             return only(!known && `${name}: ${variable} is at ${place || "no place"}`);
           });

@@ -2,7 +2,7 @@
 // need, and so is neither less nor more.
 import type { Check } from "./checks-objects.ts";
 import { type Cluster, COMPONENT, NAME } from "./cluster.ts";
-import { type Place, passes } from "./network.ts";
+import { type Place, receives, sends } from "./network.ts";
 import type { Facts } from "./programs.ts";
 
 const GRPC = 50_051;
@@ -58,19 +58,32 @@ function placesOf(cluster: Cluster): Place[] {
   ];
 }
 
-function actual(cluster: Cluster): Set<string> {
+type Rule = (cluster: Cluster, from: Place, to: Place, port: number) => boolean;
+
+/** The calls that a rule is for, of pods and to pods. */
+function callsBy(cluster: Cluster, rule: Rule): Set<string> {
   const places = placesOf(cluster);
   const ends = places.filter(({ kind }) => kind === "pod");
   const calls = new Set<string>();
   for (const from of places) {
     for (const to of from.kind === "pod" ? places : ends) {
       for (const port of to.ports.values()) {
-        if (passes(cluster, from, to, port)) calls.add(`${from.name} → ${to.name}:${port}`);
+        if (rule(cluster, from, to, port)) calls.add(`${from.name} → ${to.name}:${port}`);
       }
     }
   }
   return calls;
 }
+
+const passes: Rule = (...call) => sends(...call) && receives(...call);
+
+/** Also what one of two pods alone would allow: each of the two is to keep the other out. */
+const mayPass: Rule = (cluster, from, to, port) => {
+  if (from.kind !== "pod" || to.kind !== "pod") return passes(cluster, from, to, port);
+  // Its door is open to all, so that only the senders are held back.
+  if (port === GRAPHQL) return sends(cluster, from, to, port);
+  return sends(cluster, from, to, port) || receives(cluster, from, to, port);
+};
 
 function needed(cluster: Cluster, { programs }: Facts): Set<string> {
   const calls = new Set<string>();
@@ -147,13 +160,13 @@ export const networkChecks: Record<string, Check> = {
   },
 
   "pods may call whom they need": (cluster, facts) => {
-    const passed = actual(cluster);
+    const passed = callsBy(cluster, passes);
     return [...needed(cluster, facts)].filter((call) => !passed.has(call));
   },
 
-  "pods may call nobody else": (cluster, facts) => {
+  "pods may call nobody else, and nobody else may call them": (cluster, facts) => {
     const wanted = needed(cluster, facts);
-    return [...actual(cluster)].filter((call) => !wanted.has(call));
+    return [...callsBy(cluster, mayPass)].filter((call) => !wanted.has(call));
   },
 
   "policies are about pods that there are, and ports that they have": (cluster) => {

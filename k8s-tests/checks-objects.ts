@@ -159,13 +159,15 @@ export const objectChecks: Record<string, Check> = {
   },
 
   "a Job has its version in its name, ends, and is removed": (cluster, { version }) =>
-    cluster.of("Job").flatMap(({ metadata: { name }, spec }) =>
-      only(
-        !name.endsWith(`-${version.replaceAll(".", "-")}`) && `${name}: no version ${version}`,
-        spec?.template.spec?.restartPolicy !== "OnFailure" && `${name} is not tried again`,
-        spec?.ttlSecondsAfterFinished === undefined && `${name} is never removed`,
+    cluster
+      .of("Job")
+      .flatMap(({ metadata: { name }, spec }) =>
+        only(
+          !name.endsWith(`-${version.replaceAll(".", "-")}`) && `${name}: no version ${version}`,
+          spec?.template.spec?.restartPolicy !== "OnFailure" && `${name} is not tried again`,
+          spec?.ttlSecondsAfterFinished === undefined && `${name} is never removed`,
+        ),
       ),
-    ),
 
   "ConfigMaps hold texts": (cluster) =>
     cluster.of("ConfigMap").flatMap(({ metadata: { name }, data = {} }) =>
@@ -189,21 +191,26 @@ export const objectChecks: Record<string, Check> = {
         !stores.some((store) => cluster.find("ObjectStore", store)) && `${name}: no ObjectStore`,
       );
     }),
-    ...cluster.of("Pooler").flatMap(({ metadata: { name }, spec: { pgbouncer } }) =>
-      only(
-        !(Number(pgbouncer.parameters.max_prepared_statements) > 0) &&
-          `${name} knows no named statements`,
-        !pgbouncer.parameters.ignore_startup_parameters?.includes("statement_timeout") &&
-          `${name} would refuse programs, which ask for a statement_timeout`,
-      ),
-    ),
-    ...cluster.of("MongoDBCommunity").flatMap(({ metadata: { name }, spec }) =>
-      spec.users.flatMap(({ passwordSecretRef: { name: secret, key = "password" } }) =>
+    ...cluster
+      .of("Pooler")
+      .flatMap(({ metadata: { name }, spec: { pgbouncer } }) =>
         only(
-          !providedSecrets(cluster).get(secret)?.has(key) && `${name}: no Secret ${secret} ${key}`,
+          !(Number(pgbouncer.parameters.max_prepared_statements) > 0) &&
+            `${name} knows no named statements`,
+          !pgbouncer.parameters.ignore_startup_parameters?.includes("statement_timeout") &&
+            `${name} would refuse programs, which ask for a statement_timeout`,
         ),
       ),
-    ),
+    ...cluster
+      .of("MongoDBCommunity")
+      .flatMap(({ metadata: { name }, spec }) =>
+        spec.users.flatMap(({ passwordSecretRef: { name: secret, key = "password" } }) =>
+          only(
+            !providedSecrets(cluster).get(secret)?.has(key) &&
+              `${name}: no Secret ${secret} ${key}`,
+          ),
+        ),
+      ),
   ],
 
   "the collector of traces is a Service": (cluster) => {

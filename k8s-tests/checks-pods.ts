@@ -41,7 +41,9 @@ export const podChecks: Record<string, Check> = {
   "pods pass the restricted Pod Security Standard": (cluster) => [
     ...cluster.workloads.flatMap(({ name, pod }) => {
       const { hostNetwork, hostPID, hostIPC, securityContext, volumes = [] } = pod;
-      const types = volumes.flatMap((volume) => Object.keys(volume).filter((key) => key !== "name"));
+      const types = volumes.flatMap((volume) =>
+        Object.keys(volume).filter((key) => key !== "name"),
+      );
       return only(
         (hostNetwork || hostPID || hostIPC) && "shares something with its host",
         securityContext?.runAsNonRoot !== true && "may run as root",
@@ -107,9 +109,7 @@ export const podChecks: Record<string, Check> = {
   },
 
   "Kubernetes puts no variables of Services among ours": (cluster) =>
-    cluster.workloads
-      .filter(({ pod }) => pod.enableServiceLinks !== false)
-      .map(({ name }) => name),
+    cluster.workloads.filter(({ pod }) => pod.enableServiceLinks !== false).map(({ name }) => name),
 
   "volumes are there, mounted once, and refer to what there will be": (cluster) =>
     cluster.workloads.flatMap(({ name, pod, all }) => {
@@ -142,7 +142,9 @@ export const podChecks: Record<string, Check> = {
 
   "secret files are for the program's group only": (cluster) =>
     cluster.workloads.flatMap(({ name, pod }) => {
-      const modes = (pod.volumes ?? []).flatMap(({ secret }) => (secret ? [secret.defaultMode] : []));
+      const modes = (pod.volumes ?? []).flatMap(({ secret }) =>
+        secret ? [secret.defaultMode] : [],
+      );
       if (modes.length === 0) return [];
       return only(
         modes.some((mode) => mode !== 0o440) && `${name}: a mode other than 0440`,

@@ -17,12 +17,13 @@ type Direction = "Ingress" | "Egress";
 
 const NAMESPACE_NAME = "kubernetes.io/metadata.name";
 
-export function passes(cluster: Cluster, from: Place, to: Place, port: number): boolean {
-  return (
-    allows(cluster, "Egress", { of: from, peer: to, at: to, port }) &&
-    allows(cluster, "Ingress", { of: to, peer: from, at: to, port })
-  );
-}
+/** Whether its caller may send it. */
+export const sends = (cluster: Cluster, from: Place, to: Place, port: number): boolean =>
+  allows(cluster, "Egress", { of: from, peer: to, at: to, port });
+
+/** Whether the called may receive it. */
+export const receives = (cluster: Cluster, from: Place, to: Place, port: number): boolean =>
+  allows(cluster, "Ingress", { of: to, peer: from, at: to, port });
 
 interface Call {
   /** Whose policies are asked. */

@@ -58,12 +58,12 @@ export async function readFacts(): Promise<Facts> {
 }
 
 async function factsOf(program: string): Promise<ProgramFacts> {
-  const { settings } = (await import(
-    new URL(`services/${program}/dist/config.js`, root).href
-  )) as { settings: Record<string, Setting> };
-  const { readConfig } = (await import(
-    new URL("packages/kit/dist/config.js", root).href
-  )) as { readConfig(settings: object, env: object): unknown };
+  const { settings } = (await import(new URL(`services/${program}/dist/config.js`, root).href)) as {
+    settings: Record<string, Setting>;
+  };
+  const { readConfig } = (await import(new URL("packages/kit/dist/config.js", root).href)) as {
+    readConfig(settings: object, env: object): unknown;
+  };
   const names = new Map(Object.values(settings).map((setting) => [setting.name, setting]));
   return {
     settings: names,
