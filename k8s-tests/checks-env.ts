@@ -24,11 +24,11 @@ export function environmentOf(cluster: Cluster, container: Container): Record<st
   for (const { configMapRef } of container.envFrom ?? []) {
     Object.assign(env, cluster.find("ConfigMap", configMapRef?.name)?.data);
   }
-  for (const one of container.env ?? []) env[one.name] = valueOf(cluster, one, env);
+  for (const one of container.env ?? []) env[one.name] = textOf(cluster, one, env);
   return env;
 }
 
-function valueOf(
+function textOf(
   cluster: Cluster,
   { value, valueFrom }: EnvVar,
   env: Readonly<Record<string, string>>,

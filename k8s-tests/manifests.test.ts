@@ -4,9 +4,12 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { parse } from "yaml";
-import { CHECKS, faultsIn } from "./checks.ts";
+import { CHECKS } from "./checks.ts";
 import { Cluster, type Manifest, objectsIn, readFolder } from "./cluster.ts";
-import { MUTANTS, SCHEMA_MUTANTS, TEXT_MUTANTS } from "./mutants.ts";
+import { mutated, unfound } from "./mutant.ts";
+import { MUTANTS } from "./mutants.ts";
+import { SCHEMA_MUTANTS, TEXT_MUTANTS } from "./mutants-form.ts";
+import { PRODUCTION_MUTANTS } from "./mutants-production.ts";
 import { readFacts } from "./programs.ts";
 import { schemaFaults, typeFaults } from "./schemas.ts";
 import { yamlFaults } from "./yaml.ts";
@@ -15,8 +18,6 @@ const folder = new URL("../k8s-infra/", import.meta.url);
 const texts = await readFolder(folder);
 const facts = await readFacts();
 const real = new Cluster([...texts.values()].flatMap(objectsIn));
-
-const copyOf = (cluster: Cluster): Cluster => new Cluster(structuredClone(cluster.objects));
 
 test("every file is YAML that all versions read alike", () => {
   for (const [name, text] of texts) assert.deepEqual(yamlFaults(text), [], name);
@@ -44,45 +45,30 @@ test("the base of overlays has the files that kubectl apply reads, and no other"
 });
 
 test("each mutant of the manifests is found by the check that is there for it", () => {
-  const unfound = MUTANTS.filter(({ by, what, change }) => {
-    assert.ok(CHECKS.has(by), `${what}: there is no check of the name: ${by}`);
-    const cluster = copyOf(real);
-    change(cluster);
-    return !faultsIn(cluster, facts).has(by);
-  });
-  assert.deepEqual(
-    unfound.map(({ what, by }) => `${what}: not found by: ${by}`),
-    [],
-  );
-  const checks = new Set(MUTANTS.map(({ by }) => by));
-  console.log(`${MUTANTS.length} mutants, all found, by ${checks.size} of ${CHECKS.size} checks`);
-  const idle = [...CHECKS.keys()].filter((name) => !checks.has(name));
-  assert.deepEqual(idle, ONLY_IN_PRODUCTION, "checks without a mutant");
+  assert.deepEqual(unfound(MUTANTS, real, facts), []);
+  console.log(`${MUTANTS.length} mutants of manifests, all found`);
 });
 
-/** Their mutants are those of the overlay. */
-const ONLY_IN_PRODUCTION = [
-  "an Ingress leads to a port of a Service, by names that its certificate has",
-  "what a cluster of databases is named in others is there",
-  "the collector of traces is a Service",
-];
+test("each check has a mutant", () => {
+  const tested = new Set([...MUTANTS, ...PRODUCTION_MUTANTS].map(({ by }) => by));
+  assert.deepEqual([...CHECKS.keys()].sort(), [...tested].sort());
+});
 
 test("each mutant of a schema is found by the compiler or the models, as told", async () => {
-  const mutated = SCHEMA_MUTANTS.map(({ change }) => {
-    const cluster = copyOf(real);
-    change(cluster);
+  const wrong = SCHEMA_MUTANTS.map((mutant) => {
+    const cluster = mutated(mutant, real);
     const at = cluster.objects.findIndex(
       (object, index) => JSON.stringify(object) !== JSON.stringify(real.objects[index]),
     );
     return cluster.objects[at] as Manifest;
   });
   // A version that does not exist would be a module that does not: that is the models' to find.
-  const typed = mutated.map((object) => (object.apiVersion === "v2" ? real.objects[0] : object));
+  const typed = wrong.map((object) => (object.apiVersion === "v2" ? real.objects[0] : object));
   const types = await typeFaults(typed as Manifest[]);
   for (const [at, { what, by }] of SCHEMA_MUTANTS.entries()) {
     const found = [
       types.has(at) ? "types" : "",
-      (await schemaFaults(mutated[at] as Manifest)).length > 0 ? "models" : "",
+      (await schemaFaults(wrong[at] as Manifest)).length > 0 ? "models" : "",
     ].filter(Boolean);
     assert.equal(found.length === 2 ? "both" : found[0], by, what);
   }
