@@ -113,7 +113,7 @@ export const podMutants: Mutant[] = [
     "megabits of memory, by a small m",
     "every container asks for CPU and memory, and for no more than its limits",
     ["Deployment", "payment", ...MAIN, "resources", "limits", "memory"],
-    "384m",
+    "512m",
   ),
   mutant(
     "a container without a limit of memory",
