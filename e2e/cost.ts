@@ -1,4 +1,4 @@
-// node e2e/cost.ts [ORDERS]: what a whole purchase costs, in CPU time of each program and of PostgreSQL
+// node e2e/cost.ts [ORDERS [BUYERS]]: what a whole purchase costs, in CPU time of each program and of PostgreSQL
 // on behalf of each. docs/scaling.md goes on from there. Linux only: it reads /proc.
 //
 // A purchase is: look at a product, put it into the cart, order, ask for the order until it is PAID.
@@ -13,8 +13,9 @@ import { type Shop, startShop } from "@piata/testkit/shop";
 import { customers, offer, rows } from "./market.ts";
 
 const PRODUCTS = 100;
+const ORDERS = 6_000;
 /** At once. The more there are, the more of them share a batch, and the less each costs. */
-const BUYERS_MAX = 256;
+const BUYERS = 256;
 /** How often a buyer asks how the order is. */
 const ASK_MS = 250;
 const MS_PER_TICK = 1_000 / Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
@@ -132,12 +133,12 @@ async function buyAll(buyers: Buyer[], products: number[], orders: number): Prom
   return requests;
 }
 
-export async function measure(orders: number): Promise<Cost> {
+export async function measure(orders: number, buyersMax = BUYERS): Promise<Cost> {
   const shop = await startShop();
   const client = new LoadClient(shop.url);
   try {
     const idle = await cpuOf(shop);
-    const people = await customers(shop, Math.min(BUYERS_MAX, Math.ceil(orders / 4)));
+    const people = await customers(shop, Math.min(buyersMax, Math.ceil(orders / 4)));
     const signedIn = sum(difference(await cpuOf(shop), idle).values());
     const buyers = people.map(({ token }) => ({ token, client }));
     const products: number[] = [];
@@ -227,10 +228,10 @@ export function report(cost: Cost): string {
 }
 
 if (import.meta.main) {
-  const orders = Number(process.argv[2] ?? 4_000);
-  if (!Number.isInteger(orders) || orders < 1) {
-    console.error("Usage: node e2e/cost.ts [ORDERS]");
+  const [orders, buyers] = [process.argv[2] ?? ORDERS, process.argv[3] ?? BUYERS].map(Number);
+  if (!orders || !buyers || !Number.isInteger(orders) || !Number.isInteger(buyers)) {
+    console.error("Usage: node e2e/cost.ts [ORDERS [BUYERS]]");
     process.exit(1);
   }
-  console.log(report(await measure(orders)));
+  console.log(report(await measure(orders, buyers)));
 }

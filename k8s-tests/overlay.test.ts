@@ -18,21 +18,27 @@ import { yamlFaults } from "./yaml.ts";
 const folder = new URL("../k8s-overlays/production/", import.meta.url);
 const run = promisify(execFile);
 
+const RENDERERS = [
+  { program: "kustomize", version: ["version"], render: ["build", "."] },
+  { program: "kubectl", version: ["version", "--client", "--output=json"], render: ["kustomize"] },
+] as const;
+/** Older ones read patches in other ways. */
+const KUSTOMIZE_MIN = 5;
+
 /** The text of all objects; undefined where nothing can render it. */
 async function rendered(): Promise<string | undefined> {
   const options = { cwd: fileURLToPath(folder), maxBuffer: 64 * 1024 * 1024 };
-  for (const command of [
-    ["kubectl", "kustomize"],
-    ["kustomize", "build"],
-  ] as const) {
-    const [program, verb] = command;
-    try {
-      return (await run(program, [verb, "."], options)).stdout;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-    }
+  for (const { program, version, render } of RENDERERS) {
+    const said = await run(program, version, options).then(
+      ({ stdout }) => stdout,
+      () => "",
+    );
+    // kubectl tells it beside its own; a kustomize that Go has built may not know its version.
+    const [, major] = /^(?:.*kustomizeVersion": ")?v(\d+)\./m.exec(said) ?? [];
+    const isNew = major === undefined ? said.includes("devel") : Number(major) >= KUSTOMIZE_MIN;
+    if (isNew) return (await run(program, render, options)).stdout;
   }
-  didNotRun("the overlay for production", "neither kubectl nor kustomize is on the PATH");
+  didNotRun("the overlay for production", "neither kustomize 5 nor a kubectl with it is there");
   return undefined;
 }
 

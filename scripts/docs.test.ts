@@ -52,7 +52,7 @@ test("docs/errors.md has every reason that a program gives, and no other", async
 });
 
 test("every file that the documents link to is there", async () => {
-  const pages = glob(["*.md", "docs/**/*.md", "services/*/README.md"], {
+  const pages = glob(["*.md", "docs/**/*.md", "services/*/README.md", "k8s-*/**/*.md"], {
     cwd: fileURLToPath(root),
   });
   for await (const path of pages) {
