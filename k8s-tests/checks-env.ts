@@ -5,16 +5,6 @@ import type { Cluster, Workload } from "./cluster.ts";
 import { providedSecrets, providedServices, secretValue } from "./provided.ts";
 
 const POD_IP = "10.1.2.3";
-const SETUP = new Set([
-  "SETUP_POSTGRES_ADDRESS",
-  "SETUP_MONGO_ADDRESS",
-  "POSTGRES_ADMIN_URL",
-  "ACCESS_DATABASE_URL",
-  "CATALOG_DATABASE_URL",
-  "ORDER_DATABASE_URL",
-  "PAYMENT_DATABASE_URL",
-]);
-
 const only = (...faults: (string | false | undefined)[]): string[] =>
   faults.filter((fault) => typeof fault === "string");
 
@@ -88,12 +78,12 @@ export const envChecks: Record<string, Check> = {
       ];
     }),
 
-  "the setup program knows its variables": (cluster) =>
+  "the setup program knows its variables": (cluster, { setupNames }) =>
     cluster
       .of("Job")
       .flatMap(({ metadata: { name }, spec }) =>
         (spec?.template.spec?.containers ?? []).flatMap(({ env = [] }) =>
-          env.filter((one) => !SETUP.has(one.name)).map((one) => `${name}: ${one.name}`),
+          env.filter((one) => !setupNames.has(one.name)).map((one) => `${name}: ${one.name}`),
         ),
       ),
 

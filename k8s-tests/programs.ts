@@ -31,6 +31,8 @@ export interface ProgramFacts {
 export interface Facts {
   version: string;
   programs: ReadonlyMap<string, ProgramFacts>;
+  /** The variables that the setup program reads. */
+  setupNames: ReadonlySet<string>;
   /** Paths that the HTTP server of every program answers. */
   httpPaths: ReadonlySet<string>;
   /** What a stop may take beside draining and finishing. */
@@ -48,19 +50,24 @@ export async function readFacts(): Promise<Facts> {
   const found = await Promise.all(
     PROGRAMS.map(async (name) => [name, await factsOf(name)] as const),
   );
+  const setup = await settingsOf("packages/setup");
   return {
     version,
     programs: new Map(found),
+    setupNames: new Set(Object.values(setup).map(({ name }) => name)),
     httpPaths: new Set([...http.matchAll(/path === "(\/\w+)"/g)].map(([, path]) => path as string)),
     stopRestMs: await constant("packages/kit/src/run.ts", "STOP_REST_MS"),
     lookupMs: await constant("packages/kit/src/target.ts", "LOOKUP_MS"),
   };
 }
 
+async function settingsOf(workspace: string): Promise<Record<string, Setting>> {
+  const config = new URL(`${workspace}/dist/config.js`, root);
+  return ((await import(config.href)) as { settings: Record<string, Setting> }).settings;
+}
+
 async function factsOf(program: string): Promise<ProgramFacts> {
-  const { settings } = (await import(new URL(`services/${program}/dist/config.js`, root).href)) as {
-    settings: Record<string, Setting>;
-  };
+  const settings = await settingsOf(`services/${program}`);
   const { readConfig } = (await import(new URL("packages/kit/dist/config.js", root).href)) as {
     readConfig(settings: object, env: object): unknown;
   };
