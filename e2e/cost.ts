@@ -40,6 +40,7 @@ export interface Cost {
 
 interface Growth {
   bytes: number;
+  /** PostgreSQL tells them some seconds late, so that a short run sees too few. */
   commits: number;
 }
 

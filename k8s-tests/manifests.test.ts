@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { parse } from "yaml";
 import { CHECKS } from "./checks.ts";
 import { Cluster, type Manifest, objectsIn, readFolder } from "./cluster.ts";
+import { kubernetesSays } from "./kubernetes.ts";
 import { mutated, unfound } from "./mutant.ts";
 import { MUTANTS } from "./mutants.ts";
 import { SCHEMA_MUTANTS, TEXT_MUTANTS } from "./mutants-form.ts";
@@ -29,6 +30,19 @@ test("every object fits its schema, and has no field that does not exist", async
     assert.deepEqual(await schemaFaults(object), [], `${object.kind} ${object.metadata.name}`);
   }
   assert.deepEqual([...(await typeFaults(real.objects))], []);
+});
+
+test("Kubernetes' own code takes every object, and every pod as restricted", async () => {
+  const said = await kubernetesSays([...texts.values()].join("---\n"));
+  if (said === undefined) return;
+  assert.equal(said, `${real.objects.length} objects, 0 faults`);
+  const wrong = (texts.get("cart.yaml") as string)
+    .replace("containerPort: 50051", "containerPort: 500510")
+    .replace("runAsNonRoot: true", "runAsNonRoot: false");
+  assert.match(
+    (await kubernetesSays(wrong)) ?? "",
+    /runAsNonRoot[\s\S]*containerPort[\s\S]* 2 faults$/,
+  );
 });
 
 for (const [name, check] of CHECKS) {

@@ -9,6 +9,7 @@ import { didNotRun } from "@piata/testkit/did-not-run";
 import { parse } from "yaml";
 import { faultsIn } from "./checks.ts";
 import { Cluster, objectsIn } from "./cluster.ts";
+import { kubernetesSays } from "./kubernetes.ts";
 import { unfound } from "./mutant.ts";
 import { PRODUCTION_MUTANTS } from "./mutants-production.ts";
 import { readFacts } from "./programs.ts";
@@ -67,6 +68,7 @@ test("the overlay renders to objects that pass every check, and each mutant of t
     assert.deepEqual(await schemaFaults(object), [], `${object.kind} ${object.metadata.name}`);
   }
   assert.deepEqual([...(await typeFaults(cluster.objects))], []);
+  assert.match((await kubernetesSays(text)) ?? ", 0 faults", /, 0 faults$/);
   assert.deepEqual(unfound(PRODUCTION_MUTANTS, cluster, facts), []);
   console.log(`${cluster.objects.length} objects, ${PRODUCTION_MUTANTS.length} mutants found`);
 });
