@@ -1,5 +1,6 @@
 // The documents that can go stale are held against the code.
 import assert from "node:assert/strict";
+import { globSync } from "node:fs";
 import { glob, readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -49,6 +50,21 @@ test("docs/errors.md has every reason that a program gives, and no other", async
   const [, table = ""] = page.split("## Reasons");
   const documented = [...table.matchAll(/^\| `([A-Z_]+)` \|/gm)].map(([, reason]) => reason);
   assert.deepEqual(documented.toSorted(), [...(await reasonsInSources())].toSorted());
+});
+
+test("docs/threats.md names tests that there are, and marks those that have large counts", async () => {
+  const page = await read("docs/threats.md");
+  const folders = "access|cart|catalog|discovery|gateway|order|payment|kit|e2e|scripts";
+  const named = [...page.matchAll(new RegExp(`\`((?:${folders})/[\\w-]+)\`(†?)`, "g"))];
+  assert.ok(named.length > 20);
+  for (const [, name = "", mark] of named) {
+    const [folder, file] = name.split("/");
+    const path = `{packages/${folder}/src,services/${folder}/src,${folder}}/${file}.test.ts`;
+    const [found] = globSync(path, { cwd: fileURLToPath(root) });
+    assert.ok(found, `${name}: there is no such test`);
+    const hasCounts = /env\.PIATA_TEST_LONG/.test(await read(found.replaceAll("\\", "/")));
+    assert.equal(mark === "†", hasCounts, `${name}: † stands for large counts`);
+  }
 });
 
 test("every file that the documents link to is there", async () => {

@@ -13,21 +13,14 @@ describe("an origin", () => {
 
   it("is one place for all of an IPv6 /64", () => {
     const same = ["2001:db8:1:2::", "2001:DB8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::192.0.2.1"];
-    for (const address of same) assert.equal(networkOf(address), "2001:db8:1:2::/64");
-    assert.equal(networkOf("2001:db8:1:3::1"), "2001:db8:1:3::/64");
-    assert.equal(networkOf("::1"), "0:0:0:0::/64");
-    assert.equal(networkOf("fe80::1%eth0"), "fe80:0:0:0::/64");
+    for (const address of same) assert.equal(networkOf(address), "2001:db8:1:2::");
+    assert.equal(networkOf("2001:db8:1:3::1"), "2001:db8:1:3::");
+    assert.equal(networkOf("::1"), "::");
+    assert.equal(networkOf("fe80::1%eth0"), "fe80::");
   });
 
   it("is nowhere when the address is none", () => {
-    for (const address of [
-      "",
-      "localhost",
-      "1.2.3",
-      "1.2.3.4, 5.6.7.8",
-      "[::1]",
-      "x".repeat(1e6),
-    ]) {
+    for (const address of ["", "localhost", "1.2.3", "1.2.3.4, 5.6.7.8", "[::1", "x".repeat(1e6)]) {
       assert.deepEqual([originOf({ address, userAgent: "" })], [originOf()]);
     }
   });

@@ -28,6 +28,13 @@ export interface ShownSession {
   userAgent: string | null;
 }
 
+/**
+ * Sessions of a user that are open, or ended and still say where the user is at home. Another
+ * password ends and erases them all in one commit: who signs in without end must not make that
+ * too large to be done.
+ */
+const SESSIONS_MAX = 100;
+
 /** Sessions and refresh tokens, in PostgreSQL. */
 export class SessionStore {
   readonly #db: Database;
@@ -39,7 +46,8 @@ export class SessionStore {
   }
 
   /**
-   * Starts a session with its first refresh token. Undefined when the user is deleted or no longer
+   * Starts a session with its first refresh token; of too many the one ends that was not used for
+   * the longest. Undefined when the user is deleted or no longer
    * has that password.
    */
   async openSession(
@@ -56,6 +64,7 @@ export class SessionStore {
       address,
       network,
       userAgent,
+      SESSIONS_MAX - 1,
     ]);
     return opened;
   }
@@ -80,7 +89,7 @@ export class SessionStore {
     await this.#db.rows(END_SESSIONS, [sessionId, tokenHash]);
   }
 
-  /** The open sessions of a user, the newest first, at most 100. */
+  /** The open sessions of a user, the newest first. */
   async listOpen(userId: number): Promise<ShownSession[]> {
     return this.#db.rows<ShownSession>(LIST_OPEN, [userId]);
   }
@@ -120,6 +129,16 @@ const OPEN_SESSION = statement(
    ), issued as (
      insert into refresh_tokens (token_hash, session_id, expires_at)
      select $3, id, expires_at from opened
+   ), crowded as (
+     select id from sessions
+      where user_id = (select id from alive) and (ended_at is null or network is not null)
+      order by last_used_at desc, id offset $8
+   ), crowded_out as (
+     update sessions
+        set ended_at = coalesce(ended_at, clock_timestamp()),
+            address = null, network = null, user_agent = null
+      where id in (select id from sessions where id in (select id from crowded)
+                      for update skip locked)
    )
    select opened.id as "sessionId", opened.user_id as "userId", alive.role,
           opened.expires_at as "refreshExpiresAt"
@@ -127,7 +146,9 @@ const OPEN_SESSION = statement(
 );
 
 // Two that play one token at once meet at its row: the second sees it spent, by how long. A session
-// that is being ended meanwhile is met at its own row, and gets nothing more.
+// that is being ended meanwhile is met at its own row, and gets nothing more. What the grace has
+// given out twice does not live on twice: who goes on with one spends the other, and is found out
+// when that is played. Those of the last moment are left alone: another tab is about to have them.
 const ROTATE = statement(
   "rotate",
   `with spent as (
@@ -148,6 +169,14 @@ const ROTATE = statement(
    ), issued as (
      insert into refresh_tokens (token_hash, session_id, expires_at)
      select $2, id, expires_at from extended
+   ), rivals as (
+     update refresh_tokens
+        set spent_at = clock_timestamp()
+      where token_hash in (select t.token_hash
+                             from refresh_tokens t join extended on extended.id = t.session_id
+                            where t.token_hash <> $1 and t.spent_at is null
+                              and t.issued_at < now() - make_interval(secs => $4)
+                              for update of t skip locked)
    )
    select id as "sessionId", user_id as "userId", role, expires_at as "refreshExpiresAt"
      from extended`,
@@ -192,7 +221,7 @@ const LIST_OPEN = statement(
      from sessions
     where user_id = $1 and ended_at is null and expires_at > now()
     order by created_at desc, id
-    limit 100`,
+    limit ${SESSIONS_MAX}`,
 );
 
 const REVOKE_SESSION = statement(

@@ -1,8 +1,9 @@
 /** The private key that signs access tokens and passports. */
-import { createHash, createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { ConfigError } from "@piata/kit/config";
 import type { SigningKey } from "@piata/kit/passport";
+import { calculateJwkThumbprint } from "jose";
 
 /** The setting that names its file. */
 export const SIGNING_KEY_NAME = "ACCESS_SIGNING_KEY_FILE";
@@ -23,7 +24,7 @@ export async function openSigningKey(file: string): Promise<SigningKey> {
       `${SIGNING_KEY_NAME}: the file must hold an Ed25519 private key (PKCS#8, PEM).`,
     );
   }
-  return { privateKey, keyId: thumbprint(jwkOf(privateKey)) };
+  return { privateKey, keyId: await calculateJwkThumbprint(jwkOf(privateKey)) };
 }
 
 /** What stands for the key in a JSON Web Key Set. */
@@ -32,9 +33,4 @@ export const publicJwk = ({ privateKey, keyId }: SigningKey) => ({
   kid: keyId,
 });
 
-const jwkOf = (privateKey: KeyObject): { crv?: string; kty?: string; x?: string } =>
-  createPublicKey(privateKey).export({ format: "jwk" });
-
-// RFC 7638: these members in this order, and nothing else.
-const thumbprint = ({ crv, kty, x }: { crv?: string; kty?: string; x?: string }): string =>
-  createHash("sha256").update(JSON.stringify({ crv, kty, x })).digest("base64url");
+const jwkOf = (privateKey: KeyObject) => createPublicKey(privateKey).export({ format: "jwk" });

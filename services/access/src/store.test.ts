@@ -5,6 +5,7 @@ import { Role } from "@piata/contracts/item";
 import { Secret } from "@piata/kit/config";
 import { Database, statement } from "@piata/kit/pg";
 import type { TestDatabase } from "@piata/testkit/database";
+import { originOf } from "./origin.js";
 import { type OpenSession, SessionStore } from "./session-store.js";
 import { AccessStore } from "./store.js";
 import { newRefreshToken } from "./tokens.js";
@@ -31,8 +32,8 @@ describe("the store", () => {
     db.rows<Row>(statement("", sql), values);
   const newEmail = () => `${randomUUID()}@example.com`;
 
-  const openSession = (userId: number) =>
-    sessions.openSession({ userId, passwordHash: "a hash" }, newRefreshToken().hash, NOWHERE);
+  const openSession = (userId: number, origin = NOWHERE) =>
+    sessions.openSession({ userId, passwordHash: "a hash" }, newRefreshToken().hash, origin);
 
   async function signedIn(): Promise<{ session: OpenSession; hash: Buffer; email: string }> {
     const email = newEmail();
@@ -108,6 +109,34 @@ describe("the store", () => {
     assert.equal((await sessions.findOpen([session.sessionId])).size, 0);
   });
 
+  it("ends the session when both go on that a token was given to within the grace", async () => {
+    const { session, hash } = await signedIn();
+    const [one, other, next] = [newRefreshToken(), newRefreshToken(), newRefreshToken()];
+    for (const { hash: given } of [one, other]) assert.ok(await sessions.rotate(hash, given));
+    await rows(
+      `update refresh_tokens set issued_at = issued_at - interval '11 seconds'
+        where session_id = $1`,
+      [session.sessionId],
+    );
+    assert.ok(await sessions.rotate(one.hash, next.hash));
+    await rows(
+      `update refresh_tokens set spent_at = spent_at - interval '11 seconds'
+        where session_id = $1`,
+      [session.sessionId],
+    );
+    assert.equal(await sessions.rotate(other.hash, newRefreshToken().hash), undefined);
+    assert.equal(await sessions.judgeRefused(other.hash), "REPLAYED");
+    assert.equal(await sessions.rotate(next.hash, newRefreshToken().hash), undefined);
+  });
+
+  it("lets the tabs go on that got their tokens a moment ago", async () => {
+    const { session, hash } = await signedIn();
+    const tabs = [newRefreshToken(), newRefreshToken(), newRefreshToken()];
+    for (const { hash: given } of tabs) assert.ok(await sessions.rotate(hash, given));
+    for (const tab of tabs) assert.ok(await sessions.rotate(tab.hash, newRefreshToken().hash));
+    assert.equal((await sessions.findOpen([session.sessionId])).size, 1);
+  });
+
   it("tells an expired token from an unknown one, and ends no session for either", async () => {
     const { session, hash } = await signedIn();
     await rows("update refresh_tokens set expires_at = now() where token_hash = $1", [hash]);
@@ -115,6 +144,28 @@ describe("the store", () => {
     assert.equal(await sessions.judgeRefused(hash), "EXPIRED");
     assert.equal(await sessions.judgeRefused(newRefreshToken().hash), "UNKNOWN");
     assert.equal((await sessions.findOpen([session.sessionId])).size, 1);
+  });
+
+  it("ends the session that was not used for the longest when a user opens too many", async () => {
+    const { session: first } = await signedIn();
+    const { session: bystander } = await signedIn();
+    const home = originOf({ address: "192.0.2.1", userAgent: "" });
+    const opened: OpenSession[] = [];
+    for (let count = 0; count < 101; count += 1) {
+      // Those that have ended say where the user is at home, and count, too.
+      if (count === 50) await sessions.endSessions(opened[49]?.sessionId, undefined);
+      if (count === 60) {
+        await rows("update sessions set last_used_at = clock_timestamp() where id = $1", [
+          first.sessionId,
+        ]);
+      }
+      opened.push((await openSession(first.userId, home)) as OpenSession);
+    }
+    const ids = [first, bystander, ...opened].map(({ sessionId }) => sessionId);
+    const open = await sessions.findOpen(ids);
+    const ended = ids.filter((id) => !open.has(id));
+    const oldest = opened.slice(0, 2).map(({ sessionId }) => sessionId);
+    assert.deepEqual(ended.sort(), [...oldest, opened[49]?.sessionId ?? ""].sort());
   });
 
   it("reads the role anew at each refresh", async () => {

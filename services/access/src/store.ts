@@ -157,7 +157,8 @@ const END_OTHER_SESSIONS = statement(
   `update sessions
       set ended_at = coalesce(ended_at, clock_timestamp()),
           address = null, network = null, user_agent = null
-    where user_id = $1 and id::text <> $2`,
+    where user_id = $1 and id::text <> $2
+      and (ended_at is null or network is not null or user_agent is not null)`,
 );
 
 const SET_ROLE = statement("set_role", `update users set role = $2 where email = $1 returning id`);
@@ -174,7 +175,8 @@ const END_ALL_SESSIONS = statement(
   `update sessions
       set ended_at = coalesce(ended_at, clock_timestamp()),
           address = null, network = null, user_agent = null
-    where user_id = $1`,
+    where user_id = $1
+      and (ended_at is null or network is not null or user_agent is not null)`,
 );
 
 const PLAN_ERASURE = statement(

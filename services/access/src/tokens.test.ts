@@ -168,6 +168,22 @@ describe("an access token", () => {
     });
   }
 
+  it("has one spelling", async () => {
+    const { token } = await tokens.sign(claims);
+    const [head, last] = [token.slice(0, -1), token.slice(-1)];
+    const unusedBit = { A: "B", Q: "R", g: "h", w: "x" }[last];
+    const spaced = `${head.slice(0, -9)} ${head.slice(-9)}${last}`;
+    for (const spelling of [
+      `${head}${unusedBit}`,
+      `${token}==`,
+      `${token} `,
+      `${token}\n`,
+      spaced,
+    ]) {
+      assert.equal(await tokens.verify(spelling), undefined, JSON.stringify(spelling));
+    }
+  });
+
   it("is not just any text", async () => {
     for (const text of ["", ".", "a.b.c", "é.é.é", "null", "x".repeat(1_000_000), "e30.e30.e30"]) {
       assert.equal(await tokens.verify(text), undefined);

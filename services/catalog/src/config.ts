@@ -22,4 +22,10 @@ export const settings = {
     optional(integer(1, 1_000_000), 1_000),
     "Categories, and likewise products, that one user may create within 24 hours.",
   ),
+  // At most 4.4 kB each: the list of all is one message, and has to stay well under 16 MiB.
+  categoriesMax: setting(
+    "CATALOG_CATEGORIES_MAX",
+    optional(integer(1, 3_000), 1_000),
+    "Categories of the shop; they are always listed all together.",
+  ),
 };

@@ -9,11 +9,11 @@ import { CatalogHandlers, RULES } from "./handlers.js";
 import { CatalogStore } from "./store.js";
 
 await run("catalog", settings, async ({ config, log, metrics, onStop }) => {
-  const { databaseUrl, currencyCode, writers, writesPerDay } = config;
+  const { databaseUrl, currencyCode, writers, writesPerDay, categoriesMax } = config;
   await migrate(databaseUrl, new URL("../migrations/", import.meta.url));
   const db = new Database(databaseUrl, { program: "catalog", metrics });
   onStop(() => db.close());
-  const store = new CatalogStore(db, { currencyCode, writesPerDay });
+  const store = new CatalogStore(db, { currencyCode, writesPerDay, categoriesMax });
   await store.settleCurrency();
   const passports = new Passports(await openPublicKeys(config.publicKeysFile), log);
   return {

@@ -8,7 +8,7 @@ import type { Wanted } from "./reservation.js";
 import { CatalogStore } from "./store.js";
 
 const WRITES_PER_DAY = 500;
-const EUR = { currencyCode: "EUR", writesPerDay: WRITES_PER_DAY };
+const EUR = { currencyCode: "EUR", writesPerDay: WRITES_PER_DAY, categoriesMax: 1_000 };
 
 let database: CatalogDatabase;
 let store: CatalogStore;
@@ -76,6 +76,20 @@ describe("categories", () => {
     for (const name of ["Zebras", "Apples"]) await store.createCategory(category(name));
     const names = (await store.listCategories()).map(({ name }) => name);
     assert.ok(names.indexOf("Apples") < names.indexOf("Zebras"));
+  });
+});
+
+describe("the list of all categories", () => {
+  it("stays one message, however many users add to it", async () => {
+    const { length } = await store.listCategories();
+    const small = new CatalogStore(database.db, { ...EUR, categoriesMax: length + 1 });
+    const create = (name: string, createdBy: number) =>
+      small.createCategory({ name, description: "", createdBy });
+    await create("the last one", 78);
+    await assert.rejects(
+      create("one too many", 79),
+      (error) => isFailure(error, "TOO_MANY_CATEGORIES") && error.code === "RESOURCE_EXHAUSTED",
+    );
   });
 });
 

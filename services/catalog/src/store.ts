@@ -10,6 +10,8 @@ export interface StoreOptions {
   currencyCode: string;
   /** Categories, and likewise products, that one user may create within 24 hours. */
   writesPerDay: number;
+  /** Of the shop. */
+  categoriesMax: number;
 }
 
 interface ProductRow extends Omit<Product, "price"> {
@@ -39,17 +41,24 @@ export class CatalogStore {
     return this.#db.rows<Category>(LIST_CATEGORIES);
   }
 
-  /** Throws ALREADY_EXISTS / CATEGORY_NAME_TAKEN; RESOURCE_EXHAUSTED / WRITE_QUOTA_USED_UP. */
+  /**
+   * Throws ALREADY_EXISTS / CATEGORY_NAME_TAKEN; RESOURCE_EXHAUSTED / WRITE_QUOTA_USED_UP,
+   * TOO_MANY_CATEGORIES.
+   */
   async createCategory({ name, description, createdBy }: NewCategory): Promise<Category> {
-    const values = [name, description, createdBy, this.#options.writesPerDay];
+    const { writesPerDay, categoriesMax } = this.#options;
+    const values = [name, description, createdBy, writesPerDay, categoriesMax];
     const [created] = await this.#db.rows<Category>(CREATE_CATEGORY, values).catch((error) => {
       if (!violates(error, "categories_name_taken")) throw error;
       throw alreadyExists("CATEGORY_NAME_TAKEN", `There is a category "${name}" already.`, {
         field: "name",
       });
     });
-    if (!created) throw quotaUsedUp(this.#options.writesPerDay);
-    return created;
+    if (created) return created;
+    const [total] = await this.#db.rows<{ count: number }>(COUNT_CATEGORIES);
+    throw (total?.count ?? 0) < categoriesMax
+      ? quotaUsedUp(writesPerDay)
+      : tooManyCategories(categoriesMax);
   }
 
   /** Throws NOT_FOUND / CATEGORY_NOT_FOUND; RESOURCE_EXHAUSTED / WRITE_QUOTA_USED_UP. */
@@ -173,6 +182,11 @@ const quotaUsedUp = (writesPerDay: number) =>
     { limit: String(writesPerDay) },
   );
 
+const tooManyCategories = (max: number) =>
+  resourceExhausted("TOO_MANY_CATEGORIES", `The shop has ${max} categories, and takes no more.`, {
+    limit: String(max),
+  });
+
 const SETTLE_CURRENCY = statement(
   "settle_currency",
   `insert into shop (currency_code) values ($1)
@@ -192,7 +206,13 @@ const CREATE_CATEGORY = statement(
    select $1, $2, $3::integer
     where (select count(*) from categories
             where created_by = $3 and created_at > now() - interval '24 hours') < $4::integer
+      and (select count(*) from categories) < $5::integer
    returning id, name, description`,
+);
+
+const COUNT_CATEGORIES = statement(
+  "count_categories",
+  `select count(*)::integer as count from categories`,
 );
 
 const CREATE_PRODUCT = statement(

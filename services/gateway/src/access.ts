@@ -38,30 +38,6 @@ export function access({ channel, access: rpc }: AccessOptions) {
     return (await rpc.refresh({ refreshToken }, anyone)).tokens as Tokens;
   };
 
-  const cookieOptions = ({ isSecure }: GraphqlContext) =>
-    ({ httpOnly: true, sameSite: "lax", secure: isSecure, path: "/" }) as const;
-
-  function setCookies(context: GraphqlContext, tokens: Tokens): string {
-    const { accessToken, accessExpiresAt, refreshToken, refreshExpiresAt } = tokens;
-    const { reply, cookieNames } = context;
-    const options = cookieOptions(context);
-    reply.setCookie(cookieNames.access, accessToken, {
-      ...options,
-      expires: accessExpiresAt as Date,
-    });
-    reply.setCookie(cookieNames.refresh, refreshToken, {
-      ...options,
-      expires: refreshExpiresAt as Date,
-    });
-    return accessToken;
-  }
-
-  function clearCookies(context: GraphqlContext): void {
-    const { reply, cookieNames } = context;
-    const options = cookieOptions(context);
-    reply.clearCookie(cookieNames.access, options).clearCookie(cookieNames.refresh, options);
-  }
-
   const resolvers = {
     Query: {
       me: async (_: unknown, __: unknown, context: GraphqlContext) => {
@@ -110,6 +86,30 @@ export function access({ channel, access: rpc }: AccessOptions) {
     },
   };
   return { resolvers };
+}
+
+const cookieOptions = ({ isSecure }: GraphqlContext) =>
+  ({ httpOnly: true, sameSite: "lax", secure: isSecure, path: "/" }) as const;
+
+function setCookies(context: GraphqlContext, tokens: Tokens): string {
+  const { accessToken, accessExpiresAt, refreshToken, refreshExpiresAt } = tokens;
+  const { reply, cookieNames } = context;
+  const options = cookieOptions(context);
+  reply.setCookie(cookieNames.access, accessToken, {
+    ...options,
+    expires: accessExpiresAt as Date,
+  });
+  reply.setCookie(cookieNames.refresh, refreshToken, {
+    ...options,
+    expires: refreshExpiresAt as Date,
+  });
+  return accessToken;
+}
+
+function clearCookies(context: GraphqlContext): void {
+  const { reply, cookieNames } = context;
+  const options = cookieOptions(context);
+  reply.clearCookie(cookieNames.access, options).clearCookie(cookieNames.refresh, options);
 }
 
 const clientOf = ({ address, userAgent }: GraphqlContext): Client => ({ address, userAgent });

@@ -5,26 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it, type TestContext } from "node:test";
 import { ConfigError, readConfig } from "@piata/kit/config";
-import { startService } from "@piata/testkit/service";
+import type { RunningService } from "@piata/testkit/service";
 import { buildSchema } from "graphql";
 import { limitsOf, settings } from "./config.js";
 import { readTrustedDocuments } from "./documents.js";
-import { type Answer, ask, send } from "./fixture.js";
-
-/** A gateway with nothing behind it. */
-async function startGateway(env: Record<string, string> = {}) {
-  const target = "127.0.0.1:1";
-  const gateway = await startService("gateway", {
-    GATEWAY_PORT: "0",
-    GATEWAY_IDLE_MS: "0",
-    ACCESS_TARGET: target,
-    CATALOG_TARGET: target,
-    CART_TARGET: target,
-    ORDER_TARGET: target,
-    ...env,
-  });
-  return { url: `http://${gateway.address}/graphql`, stop: () => gateway.stop() };
-}
+import { type Answer, ask, send, startGateway, urlOf } from "./fixture.js";
 
 const GREETING = { hello: "Hello from piata." };
 const reasonOf = ({ errors }: Answer) => errors[0]?.extensions.reason;
@@ -53,14 +38,14 @@ describe("the schema", () => {
     for (const [query, variables] of NEARLY) {
       // Interpreted, compiled, and as compiled before.
       for (let time = 0; time < TIMES; time++) {
-        const answer = await ask(gateway.url, query, variables && { variables });
+        const answer = await ask(urlOf(gateway), query, variables && { variables });
         assert.equal(reasonOf(answer), "GRAPHQL_INVALID", query);
         messages.push(messageOf(answer));
       }
     }
-    const schema = await ask(gateway.url, "{ __schema { queryType { name } } }");
+    const schema = await ask(urlOf(gateway), "{ __schema { queryType { name } } }");
     messages.push(reasonOf(schema) ?? schema.data.__schema.queryType.name);
-    const typed = await ask(gateway.url, "{ __typename hello }");
+    const typed = await ask(urlOf(gateway), "{ __typename hello }");
     assert.deepEqual(typed.data, { __typename: "Query", ...GREETING });
     return messages;
   }
@@ -87,7 +72,7 @@ describe("a gateway with trusted documents", () => {
   const hashOf = (text: string) => createHash("sha256").update(text).digest("hex");
   const hash = hashOf(HELLO);
   let folder: string;
-  let gateway: Awaited<ReturnType<typeof startGateway>>;
+  let gateway: RunningService;
 
   async function manifest(name: string, content: object | string): Promise<string> {
     const file = join(folder, name);
@@ -107,13 +92,13 @@ describe("a gateway with trusted documents", () => {
   });
 
   const post = (body: object): Promise<Answer> =>
-    send(gateway.url, {
+    send(urlOf(gateway), {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify(body),
     });
   const get = (asked: Record<string, string>): Promise<Answer> =>
-    send(`${gateway.url}?${new URLSearchParams(asked)}`);
+    send(`${urlOf(gateway)}?${new URLSearchParams(asked)}`);
   const apollo = (sha256Hash: unknown) => ({ persistedQuery: { version: 1, sha256Hash } });
 
   it("runs them by their hash in either form, by POST and GET, and by their text", async () => {
@@ -234,7 +219,7 @@ describe("a list of operations", () => {
       { query: "query ($skip: Boolean!) { hello @skip(if: $skip) }", variables: { skip: true } },
     ];
     for (let time = 0; time < 3; time++) {
-      const response = await post(gateway.url, list);
+      const response = await post(urlOf(gateway), list);
       const answers = (await response.json()) as Partial<Answer>[];
       assert.equal(response.status, 200);
       assert.deepEqual(
@@ -255,7 +240,7 @@ describe("a list of operations", () => {
       ],
     ];
     for (const [refused, reason] of refusals) {
-      const response = await post(gateway.url, refused);
+      const response = await post(urlOf(gateway), refused);
       const { errors = [] } = (await response.json()) as Partial<Answer>;
       assert.deepEqual([response.status, errors[0]?.extensions.reason], [400, reason]);
     }
@@ -265,12 +250,12 @@ describe("a list of operations", () => {
     const gateway = await startGateway();
     t.after(() => gateway.stop());
     for (const list of [[], [hello], [hello, hello]]) {
-      const response = await post(gateway.url, list);
+      const response = await post(urlOf(gateway), list);
       const { errors = [] } = (await response.json()) as Partial<Answer>;
       assert.deepEqual([response.status, errors[0]?.extensions.reason], [400, "BATCH_TOO_LARGE"]);
     }
     const documentId = createHash("sha256").update(hello.query).digest("hex");
-    const answer = await send(`${gateway.url}?documentId=${documentId}`);
+    const answer = await send(`${urlOf(gateway)}?documentId=${documentId}`);
     assert.deepEqual([answer.status, reasonOf(answer)], [400, "DOCUMENT_UNKNOWN"]);
   });
 });

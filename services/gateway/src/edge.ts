@@ -22,6 +22,7 @@ import {
   isPreflight,
   PREFLIGHT_HEADERS,
 } from "./cross-site.js";
+import { bodyTooLarge } from "./errors.js";
 import { quotaHeaders, RateLimit, rateLimited } from "./rate-limit.js";
 import { Refusals } from "./refusals.js";
 import { secureHeaders } from "./secure-headers.js";
@@ -172,8 +173,6 @@ const limit = (max: number, periodMs: number): RateLimit | undefined =>
   max > 0 ? new RateLimit({ max, periodMs }) : undefined;
 
 const malformed = () => invalidArgument("REQUEST_INVALID", "This is not well-formed HTTP.");
-const bodyTooLarge = () =>
-  invalidArgument("BODY_TOO_LARGE", "The body is larger than the gateway takes.");
 const headersTooLarge = () =>
   invalidArgument(
     "HEADERS_TOO_LARGE",

@@ -40,6 +40,10 @@ interface EngineError {
   originalError?: unknown;
 }
 
+/** Whoever finds it: the HTTP parser, or who reads the body. */
+export const bodyTooLarge = (): Failure =>
+  invalidArgument("BODY_TOO_LARGE", "The body is larger than the gateway takes.");
+
 interface FailureOptions {
   log: Log;
   traceId: string;

@@ -29,6 +29,24 @@ export interface Shop {
   stop(): Promise<void>;
 }
 
+/** A gateway with nothing behind it but what is named. */
+export function startGateway(env: Record<string, string> = {}): Promise<RunningService> {
+  const nobody = "127.0.0.1:1";
+  return startService("gateway", {
+    GATEWAY_PORT: "0",
+    // The connections that fetch keeps need no answer any more.
+    GATEWAY_IDLE_MS: "0",
+    ACCESS_TARGET: nobody,
+    CATALOG_TARGET: nobody,
+    CART_TARGET: nobody,
+    ORDER_TARGET: nobody,
+    ...env,
+  });
+}
+
+/** Where a gateway's API is. */
+export const urlOf = ({ address }: RunningService): string => `http://${address}/graphql`;
+
 export async function startShop(gatewayEnv: Record<string, string> = {}): Promise<Shop> {
   const databases = await openDatabases();
   const environments: Partial<Record<Service, Record<string, string>>> = {};
@@ -50,23 +68,20 @@ export async function startShop(gatewayEnv: Record<string, string> = {}): Promis
       PAYMENT_TARGET: payment.address,
     }),
   ]);
-  const startGateway = (env: Record<string, string>) =>
-    startService("gateway", {
-      GATEWAY_PORT: "0",
-      // The connections that fetch keeps need no answer any more.
-      GATEWAY_IDLE_MS: "0",
+  const startAnother = (env: Record<string, string>) =>
+    startGateway({
       ACCESS_TARGET: access.address,
       CATALOG_TARGET: catalog.address,
       CART_TARGET: cart.address,
       ORDER_TARGET: order.address,
       ...env,
     });
-  const gateway = await startGateway(gatewayEnv);
+  const gateway = await startAnother(gatewayEnv);
   const programs = { gateway, access, order, payment, cart, catalog };
   return {
-    url: `http://${gateway.address}/graphql`,
+    url: urlOf(gateway),
     programs,
-    startGateway,
+    startGateway: startAnother,
     async startAgain(service) {
       const port = programs[service].address.split(":")[1] as string;
       const env = { ...environments[service], [`${service.toUpperCase()}_PORT`]: port };

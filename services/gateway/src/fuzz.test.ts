@@ -25,7 +25,7 @@ const WARM_UP = 0.3;
 const GATEWAY_HEAP_MB = 128;
 /** What a program may have grown by since then; its heap breathes. */
 const GROWTH_MB_MAX = 60;
-const STATUSES = new Set([200, 400, 405, 413, 503]);
+const STATUSES = new Set([200, 400, 405, 413, 429, 503]);
 const LEAK =
   /node_modules|\.[jt]s:\d|\bat \S+ \(|\/(home|usr|root|tmp|var|work)\/|\b(select|insert|update|delete)\b.{1,80}\b(from|into|set|where)\b|duplicate key|violates|at or near|relation "|byte sequence|ECONN|ENOENT|pg_|postgres|mongo|grpc|prisma/i;
 

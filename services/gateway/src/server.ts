@@ -2,7 +2,11 @@
  * The HTTP side: /graphql by POST of application/json, queries by GET too, and nothing a form could
  * send.
  */
-import { createServer as createHttpServer } from "node:http";
+import {
+  createServer as createHttpServer,
+  type Server as HttpServer,
+  type RequestListener,
+} from "node:http";
 import cookie from "@fastify/cookie";
 import files from "@fastify/static";
 import { readConfig } from "@piata/kit/config";
@@ -21,7 +25,7 @@ import { Admission, waitOf } from "./admission.js";
 import { edgeSettings } from "./config.js";
 import type { Documents } from "./documents.js";
 import { Edge, type EdgeOptions } from "./edge.js";
-import { errorAnswer, failureOf } from "./errors.js";
+import { bodyTooLarge, errorAnswer, failureOf } from "./errors.js";
 import { graphiql as graphiqlPage } from "./graphiql.js";
 import { GraphqlContext } from "./graphql-context.js";
 import { type Ask, graphqlRequest, sourceOf } from "./graphql-request.js";
@@ -81,21 +85,8 @@ export async function createServer(given: GatewayOptions): Promise<FastifyInstan
     clientErrorHandler: (error, socket) => edge.refuseUnparsed(error, socket),
     bodyLimit: bodyBytesMax,
     forceCloseConnections: "idle",
-    serverFactory: (listener) => {
-      const guarded = edge.guard(admission.guard(listener));
-      const http = {
-        requestTimeout: REQUEST_MS,
-        headersTimeout: REQUEST_MS,
-        connectionsCheckingInterval: REQUEST_CHECK_MS,
-        keepAliveTimeout: KEEP_ALIVE_MS,
-        maxHeaderSize: edgeOptions.headerBytesMax,
-        // The edge refuses a request without one, as an answer.
-        requireHostHeader: false,
-      };
-      // Whatever a client expects beyond 100-continue, it gets an answer.
-      const server = createHttpServer(http, guarded).on("checkExpectation", guarded);
-      return server.setTimeout(STANDSTILL_MS);
-    },
+    serverFactory: (listener) =>
+      httpServer(edge.guard(admission.guard(listener)), edgeOptions.headerBytesMax),
   });
   app.addHook("onRequest", (request, reply, done) => {
     reply.headers(edge.arrivalOf(request.raw).headers);
@@ -147,6 +138,21 @@ export async function createServer(given: GatewayOptions): Promise<FastifyInstan
     return refuse(options, context, { failure, status: 404 });
   });
   return app;
+}
+
+function httpServer(listener: RequestListener, headerBytesMax: number): HttpServer {
+  const options = {
+    requestTimeout: REQUEST_MS,
+    headersTimeout: REQUEST_MS,
+    connectionsCheckingInterval: REQUEST_CHECK_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    maxHeaderSize: headerBytesMax,
+    // The edge refuses a request without one, as an answer.
+    requireHostHeader: false,
+  };
+  // Whatever a client expects beyond 100-continue, it gets an answer.
+  const server = createHttpServer(options, listener).on("checkExpectation", listener);
+  return server.setTimeout(STANDSTILL_MS);
 }
 
 async function answer(
@@ -245,9 +251,7 @@ function httpFailure(
   context: GraphqlContext,
 ): Failure {
   const { statusCode = 500 } = error;
-  if (statusCode === 413) {
-    return invalidArgument("BODY_TOO_LARGE", "The body is larger than the gateway takes.");
-  }
+  if (statusCode === 413) return bodyTooLarge();
   if (statusCode === 415) {
     return invalidArgument("CONTENT_TYPE_INVALID", "Send application/json.");
   }

@@ -4,8 +4,9 @@
  */
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
+import { addressIn, networkOf } from "@piata/kit/ip-address";
 import type { Log } from "@piata/kit/log";
-import { AddressSet, addressIn, countedAddress } from "./addresses.js";
+import { AddressSet } from "./addresses.js";
 
 export interface VisitorsOptions {
   trustedProxies: AddressSet;
@@ -85,7 +86,7 @@ export class Visitors {
   #visitor(address: string, said: Pick<Visitor, "isSecure" | "forwardedHost">): Visitor {
     const { rateLimitExempt, cookieSecure } = this.#options;
     return {
-      address: countedAddress(address),
+      address: networkOf(address),
       isExempt: rateLimitExempt.has(address),
       isSecure: cookieSecure === "auto" ? said.isSecure : cookieSecure === "on",
       forwardedHost: said.forwardedHost,

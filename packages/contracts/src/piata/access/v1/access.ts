@@ -36,7 +36,7 @@ export interface LoginRequest {
 
 /** From where somebody signs in. */
 export interface Client {
-  /** The IP address that the gateway saw, or that a proxy which it trusts told. */
+  /** The IP address that the gateway saw, or that a proxy which it trusts told; of an IPv6 one the first of its /64. */
   address: string;
   /** What the program calls itself; at most 200 characters are kept. */
   userAgent: string;
