@@ -68,7 +68,7 @@ test("docs/threats.md names tests that there are, and marks those that have larg
 });
 
 test("every file that the documents link to is there", async () => {
-  const pages = glob(["*.md", "docs/**/*.md", "services/*/README.md"], {
+  const pages = glob(["*.md", "docs/**/*.md", "services/*/README.md", "k8s-*/**/*.md"], {
     cwd: fileURLToPath(root),
   });
   for await (const path of pages) {
