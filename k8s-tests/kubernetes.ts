@@ -1,4 +1,5 @@
-// Kubernetes' own code, as a program: .ci/manifest-check, which .ci/run builds where Go is.
+// Kubernetes' own code, as a program: manifest-check. `go build .` in its folder takes some minutes, so
+// that it is used where it is on the PATH.
 import { execFile } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
