@@ -28,14 +28,16 @@ export interface Tls {
  * setting that names the folder. Throws ConfigError.
  */
 export async function openTls(name: string, folder: string): Promise<Tls> {
-  const [ca, cert, key] = await Promise.all(
-    ["ca.crt", "tls.crt", "tls.key"].map((file) =>
-      readFile(join(folder, file)).catch((error: NodeJS.ErrnoException) => {
-        throw new ConfigError(`${name}: ${file} cannot be read (${error.code}).`);
-      }),
-    ),
-  );
-  const tls = { ca, cert, key } as Tls;
+  const read = (file: string) =>
+    readFile(join(folder, file)).catch((error: NodeJS.ErrnoException) => {
+      throw new ConfigError(`${name}: ${file} cannot be read (${error.code}).`);
+    });
+  // One after the other, so that the fault that is told is always the first.
+  const tls = {
+    ca: await read("ca.crt"),
+    cert: await read("tls.crt"),
+    key: await read("tls.key"),
+  };
   try {
     createSecureContext(tls);
   } catch (error) {
