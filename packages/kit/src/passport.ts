@@ -8,6 +8,7 @@
 import type { KeyObject } from "node:crypto";
 import { type ItemContext, Role } from "@piata/contracts/item";
 import { errors, jwtVerify, SignJWT } from "jose";
+import { setBounded } from "./bounded-map.js";
 import type { Log } from "./log.js";
 import { ALGORITHM, type PublicKeys } from "./public-keys.js";
 
@@ -82,9 +83,7 @@ export class Passports {
       this.#log.warn({ reason: known.message, traceId }, "a passport is not good");
       return settle(context, undefined);
     }
-    // Oldest first: a map keeps the order in which its keys came.
-    if (this.#known.size >= KEPT_MAX) this.#known.delete(this.#known.keys().next().value as string);
-    this.#known.set(passport, known);
+    setBounded(this.#known, [passport, known], KEPT_MAX);
     settle(context, known);
   }
 

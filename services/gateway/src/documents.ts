@@ -1,6 +1,7 @@
 /** The documents that the gateway runs: each judged once, or one of a list that was agreed on. */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { setBounded } from "@piata/kit/bounded-map";
 import { ConfigError } from "@piata/kit/config";
 import { type Failure, invalidArgument } from "@piata/kit/errors";
 import { GraphQLError, type GraphQLSchema, validate } from "graphql";
@@ -92,11 +93,7 @@ export class Documents {
     const known = this.#known.get(text);
     if (known) this.#known.delete(text);
     const operations = known ?? judge(text, this.#options).operations;
-    this.#known.set(text, operations);
-    if (this.#known.size > this.max) {
-      const [oldest] = this.#known.keys();
-      this.#known.delete(oldest as string);
-    }
+    setBounded(this.#known, [text, operations], this.max);
     return operations;
   }
 }

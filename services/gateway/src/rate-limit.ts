@@ -3,6 +3,7 @@
  * the one number of the generic cell rate algorithm: when the bucket will be full again. They are
  * this instance's own.
  */
+import { setBounded } from "@piata/kit/bounded-map";
 import { type Failure, resourceExhausted } from "@piata/kit/errors";
 import type { HeaderFields } from "./arrival.js";
 
@@ -63,10 +64,7 @@ export class RateLimit {
     // Sums of fractions of a millisecond are not exact.
     const overMs = usedMs - this.#periodMs - 1e-3;
     if (overMs > 0) return this.#quota(usedMs - this.#intervalMs, overMs);
-    if (known === undefined && this.#fullMs.size >= this.#keysMax) {
-      this.#fullMs.delete(this.#fullMs.keys().next().value as string | number);
-    }
-    this.#fullMs.set(key, nowMs + usedMs);
+    setBounded(this.#fullMs, [key, nowMs + usedMs], this.#keysMax);
     return this.#quota(usedMs, 0);
   }
 

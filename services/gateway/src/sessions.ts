@@ -6,6 +6,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { AccessServiceService, Identity } from "@piata/contracts/access";
 import { batched } from "@piata/kit/batch";
+import { setBounded } from "@piata/kit/bounded-map";
 import type { Context } from "@piata/kit/context";
 import { unauthenticated } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
@@ -69,8 +70,7 @@ export class Sessions {
     const { identity } = await this.#authenticate(context, { accessToken });
     // The session may have ended while the answer was on its way.
     if (!identity || this.#ended.has(identity.sessionId)) throw sessionEnded();
-    if (this.#kept.size >= KEPT_MAX) this.#kept.delete(this.#kept.keys().next().value as string);
-    this.#kept.set(accessToken, identity);
+    setBounded(this.#kept, [accessToken, identity], KEPT_MAX);
     return identity;
   }
 
