@@ -1,8 +1,8 @@
 // The shop of compose.yaml as containers: by Compose v2 where there is one, else by docker run.
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { createServer } from "node:net";
 import { promisify } from "node:util";
+import { freePort } from "@piata/testkit/free-port";
 import { until } from "@piata/testkit/until";
 import { type ComposeFile, type ComposeService, readCompose } from "./compose-file.ts";
 
@@ -178,12 +178,4 @@ function healthFlags(check: ComposeService["healthcheck"]): string[] {
     ...["--health-timeout", check.timeout ?? "30s"],
     ...["--health-retries", String(check.retries ?? 3)],
   ];
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

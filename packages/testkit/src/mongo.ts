@@ -2,11 +2,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { constants } from "node:fs";
 import { access, mkdtemp, rm, stat } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { MongoClient } from "mongodb";
 import { didNotRun } from "./did-not-run.js";
+import { freePort } from "./free-port.js";
 
 const START_ATTEMPTS = 3;
 const START_TIMEOUT_MS = 20_000;
@@ -132,12 +132,4 @@ async function findProgram(name: string): Promise<string | undefined> {
     }
   }
   return undefined;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
