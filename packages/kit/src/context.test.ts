@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Role } from "@piata/contracts/item";
 import { nobody } from "@piata/testkit/identity";
-import { newTraceId, ownContext, signedIn, staff, toItemContext } from "./context.js";
+import { ownContext, signedIn, staff, toItemContext } from "./context.js";
+import { newTraceId } from "./trace-id.js";
 
 const item = (userId: number, role: Role) => ({
   ...nobody,

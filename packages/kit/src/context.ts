@@ -1,7 +1,7 @@
 /** Whom a piece of work is for, and until when its caller waits for it. */
-import { randomBytes } from "node:crypto";
 import { type ItemContext, Role } from "@piata/contracts/item";
 import { permissionDenied, unauthenticated } from "./errors.js";
+import { newTraceId } from "./trace-id.js";
 import { currentSpanId } from "./tracing.js";
 
 /** Identity, trace and patience of one request, handed from function to function. */
@@ -26,7 +26,8 @@ export interface Context {
  * listener it costs 3.5 times as much to make for each request (0.22 µs against 0.06, Node 26).
  */
 export class Caller {
-  readonly #listeners = new Set<() => void>();
+  /** Made when somebody listens: most callers have their answer before that. */
+  #listeners: Set<() => void> | undefined;
   #isGone = false;
 
   get isGone(): boolean {
@@ -36,19 +37,22 @@ export class Caller {
   leave(): void {
     if (this.#isGone) return;
     this.#isGone = true;
-    for (const listener of this.#listeners) listener();
-    this.#listeners.clear();
+    const listeners = this.#listeners ?? [];
+    this.#listeners = undefined;
+    for (const listener of listeners) listener();
   }
 
   /** Calls the listener when the caller leaves. Returns how to end that. */
   whenGone(listener: () => void): () => void {
-    if (this.#isGone) listener();
-    else this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    if (this.#isGone) {
+      listener();
+      return () => undefined;
+    }
+    this.#listeners ??= new Set();
+    this.#listeners.add(listener);
+    return () => this.#listeners?.delete(listener);
   }
 }
-
-export const newTraceId = (): string => randomBytes(16).toString("hex");
 
 /** A context of a program's own, for work that nobody waits for. */
 export function ownContext(timeoutMs: number, userId = 0, traceId = newTraceId()): Context {

@@ -9,7 +9,6 @@ import {
   type ServerInterceptor,
 } from "@grpc/grpc-js";
 import { type ItemContext, Role } from "@piata/contracts/item";
-import { newTraceId } from "./context.js";
 import {
   type Failure,
   internal,
@@ -19,6 +18,7 @@ import {
 } from "./errors.js";
 import type { Passports } from "./passport.js";
 import type { Permission } from "./permission.js";
+import { newTraceId } from "./trace-id.js";
 
 /** Under which key a call's metadata has its caller's name. */
 export const CALLER_KEY = "x-caller";

@@ -1,5 +1,6 @@
 /** What every program counts, in Prometheus' terms; docs/observability.md lists them. */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import { TallyCounter, TallyHistogram } from "./tally.js";
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const ITEMS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
@@ -25,24 +26,24 @@ export class Metrics {
   readonly registry = new Registry();
   readonly #queues = new Map<string, () => Queue>();
   readonly #pools = new Map<string, Pool>();
-  readonly #answered = new Counter({
+  readonly #answered = new TallyCounter({
     name: "piata_answered_total",
     help: "Calls and requests answered.",
     labelNames: ["method", "code"],
-    registers: [this.registry],
+    registry: this.registry,
   });
-  readonly #seconds = new Histogram({
+  readonly #seconds = new TallyHistogram({
     name: "piata_answer_seconds",
     help: "How long an answer took.",
     labelNames: ["method"],
     buckets: SECONDS,
-    registers: [this.registry],
+    registry: this.registry,
   });
-  readonly #calls = new Counter({
+  readonly #calls = new TallyCounter({
     name: "piata_calls_total",
     help: "Calls made to other services.",
     labelNames: ["service", "method", "code"],
-    registers: [this.registry],
+    registry: this.registry,
   });
   readonly #callRetries = new Counter({
     name: "piata_call_retries_total",
@@ -50,19 +51,19 @@ export class Metrics {
     labelNames: ["service", "method"],
     registers: [this.registry],
   });
-  readonly #callSeconds = new Histogram({
+  readonly #callSeconds = new TallyHistogram({
     name: "piata_call_seconds",
     help: "How long a call to another service took.",
     labelNames: ["service", "method"],
     buckets: SECONDS,
-    registers: [this.registry],
+    registry: this.registry,
   });
-  readonly #batchItems = new Histogram({
+  readonly #batchItems = new TallyHistogram({
     name: "piata_batch_items",
     help: "Items per batch that the coalescer sent.",
     labelNames: ["batch"],
     buckets: ITEMS,
-    registers: [this.registry],
+    registry: this.registry,
   });
 
   /** Begun and not answered yet; health checks are no calls. */
@@ -79,14 +80,14 @@ export class Metrics {
 
   /** A call or request has been answered. */
   answer(method: string, code: string, startMs: number): void {
-    this.#answered.inc({ method, code });
-    this.#seconds.observe({ method }, (performance.now() - startMs) / 1000);
+    this.#answered.add(1, method, code);
+    this.#seconds.observe((performance.now() - startMs) / 1000, method);
     this.callsAnswered += 1;
   }
 
   /** Answers whose time measures nothing: of streams, and of requests that are refused unread. */
   answerUntimed(method: string, code: string, count = 1): void {
-    this.#answered.inc({ method, code }, count);
+    this.#answered.add(count, method, code);
   }
 
   /** A call to another service is made again. */
@@ -96,16 +97,15 @@ export class Metrics {
 
   /** A call to another service has ended, after all its attempts. */
   called(service: string, method: string, code: string, startMs: number): void {
-    this.#calls.inc({ service, method, code });
-    this.#callSeconds.observe({ service, method }, (performance.now() - startMs) / 1000);
+    this.#calls.add(1, service, method, code);
+    this.#callSeconds.observe((performance.now() - startMs) / 1000, service, method);
   }
 
   /** The name and the watching of a coalescer: `coalesce({ ...metrics.batches(name), send })`. */
   batches(name: string) {
-    const sizes = this.#batchItems.labels({ batch: name });
     return {
       name,
-      observe: (items: number) => sizes.observe(items),
+      observe: (items: number) => this.#batchItems.observe(items, name),
       watch: (queue: () => Queue) => {
         this.#queues.set(name, queue);
       },

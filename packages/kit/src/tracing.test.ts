@@ -10,9 +10,10 @@ import { until } from "@piata/testkit/until";
 import { batched } from "./batch.js";
 import { coalesce } from "./coalesce.js";
 import { Secret } from "./config.js";
-import { type Context, newTraceId, ownContext } from "./context.js";
+import { type Context, ownContext } from "./context.js";
 import { Metrics } from "./metrics.js";
 import { Database, statement } from "./pg.js";
+import { newTraceId } from "./trace-id.js";
 import { inJob, inSpan, startCall, startRequest, startStatement, startTracing } from "./tracing.js";
 import { charged, chargeItem, gate, openTrialLog, serve, soon } from "./trial.js";
 

@@ -89,28 +89,18 @@ export function access({ channel, access: rpc }: AccessOptions) {
   return { resolvers };
 }
 
-const cookieOptions = ({ isSecure }: GraphqlContext) =>
-  ({ httpOnly: true, sameSite: "lax", secure: isSecure, path: "/" }) as const;
-
 function setCookies(context: GraphqlContext, tokens: Tokens): string {
   const { accessToken, accessExpiresAt, refreshToken, refreshExpiresAt } = tokens;
-  const { reply, cookieNames } = context;
-  const options = cookieOptions(context);
-  reply.setCookie(cookieNames.access, accessToken, {
-    ...options,
-    expires: accessExpiresAt as Date,
-  });
-  reply.setCookie(cookieNames.refresh, refreshToken, {
-    ...options,
-    expires: refreshExpiresAt as Date,
-  });
+  const { access, refresh } = context.cookieNames;
+  context.setCookie(access, accessToken, accessExpiresAt as Date);
+  context.setCookie(refresh, refreshToken, refreshExpiresAt as Date);
   return accessToken;
 }
 
 function clearCookies(context: GraphqlContext): void {
-  const { reply, cookieNames } = context;
-  const options = cookieOptions(context);
-  reply.clearCookie(cookieNames.access, options).clearCookie(cookieNames.refresh, options);
+  const { access, refresh } = context.cookieNames;
+  context.clearCookie(access);
+  context.clearCookie(refresh);
 }
 
 const clientOf = ({ address, userAgent }: GraphqlContext): Client => ({ address, userAgent });

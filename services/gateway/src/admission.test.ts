@@ -191,6 +191,7 @@ describe("a part of the shop that has too much to do", () => {
       bodyBytesMax: 10_000,
       graphiql: false,
       imagesDir: undefined,
+      linesPerSecond: 20,
     });
     t.after(() => app.close());
     return async (query: string) => {

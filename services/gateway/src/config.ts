@@ -123,6 +123,11 @@ export const settings = {
     optional(integer(1, 100_000), 256),
     "Requests that it works on at once; more are refused with HTTP 503 before they are read.",
   ),
+  linesPerSecond: setting(
+    "GATEWAY_LOG_LINES_PER_SECOND",
+    optional(integer(0, 1_000_000), 20),
+    "Lines that the log has of requests that went well, in a second; the next one tells how many had none. What failed or took over 500 ms has one, always.",
+  ),
   ...edgeSettings,
   bodyBytesMax: setting(
     "GATEWAY_BODY_BYTES_MAX",

@@ -4,11 +4,14 @@ import { readFile } from "node:fs/promises";
 import { setBounded } from "@piata/kit/bounded-map";
 import { ConfigError } from "@piata/kit/config";
 import { type Failure, invalidArgument } from "@piata/kit/errors";
-import { GraphQLError, type GraphQLSchema, validate } from "graphql";
+import { GraphQLError, type GraphQLSchema, specifiedRules, validate } from "graphql";
 import { checkVariables, type DocumentRules, judge, type Operation, tooLarge } from "./document.js";
+import { Executable } from "./executable.js";
 
-/** Documents that are kept judged, parsed and compiled, for each of right and wrong. */
+/** Documents that are kept: of those that may be run so many, and as many others. */
 const DOCUMENTS_MAX = 100;
+/** Faults of a document that are told at once. */
+export const FAULTS_MAX = 10;
 
 /** What of a request says which document to run. */
 export interface Asked {
@@ -19,9 +22,24 @@ export interface Asked {
   variables: Record<string, unknown>;
 }
 
-/** The operation that a request asks for, and the text that it is in. */
+/** The operation that a request asks for, and what runs it. */
 export interface Found extends Operation {
-  query: string;
+  executable: Executable;
+}
+
+/** What is wrong with a document, by the schema. */
+export class DocumentFaults extends Error {
+  readonly errors: readonly GraphQLError[];
+
+  constructor(errors: readonly GraphQLError[]) {
+    super("The document is not valid.");
+    this.errors = errors;
+  }
+}
+
+interface Known {
+  operations: Operation[];
+  executable: Executable;
 }
 
 /** Texts by their SHA-256 in hex. */
@@ -36,16 +54,18 @@ export interface DocumentsOptions extends DocumentRules {
 export class Documents {
   readonly #options: DocumentsOptions;
   /** By their texts; the first is the one that was not asked for the longest. */
-  readonly #known = new Map<string, Operation[]>();
+  readonly #known = new Map<string, Known>();
+  /** Apart, so that what is wrong never pushes out what is right. */
+  readonly #faulty = new Map<string, DocumentFaults>();
   readonly #trustedTexts: ReadonlySet<string> | undefined;
   /** How many are kept: all of those that were agreed on, or the last ones. */
-  readonly max: number;
+  readonly #max: number;
 
   constructor(options: DocumentsOptions) {
     this.#options = options;
     const { trusted } = options;
     this.#trustedTexts = trusted && new Set(trusted.values());
-    this.max = Math.max(DOCUMENTS_MAX, trusted?.size ?? 0);
+    this.#max = Math.max(DOCUMENTS_MAX, trusted?.size ?? 0);
   }
 
   get schema(): GraphQLSchema {
@@ -59,18 +79,18 @@ export class Documents {
 
   /**
    * The operation that a request asks for. Throws INVALID_ARGUMENT / DOCUMENT_UNKNOWN and what
-   * `judge` throws; a GraphQLError when the document has no such operation.
+   * `judge` throws; DocumentFaults; a GraphQLError when the document has no such operation.
    */
   find({ query, sha256, operationName, variables }: Asked): Found {
     checkVariables(variables, this.#options.limits);
     const text = this.#text(query, sha256);
-    const operations = this.#operations(text);
+    const { operations, executable } = this.#document(text);
     if (operationName === undefined && operations.length !== 1) {
       throw new GraphQLError("Must provide operation name if query contains multiple operations.");
     }
     const found = operations.find(({ name }) => (operationName ?? name) === name);
     if (!found) throw new GraphQLError(`Unknown operation named "${operationName}".`);
-    return { ...found, query: text };
+    return { ...found, executable };
   }
 
   /** Throws INVALID_ARGUMENT / DOCUMENT_TOO_LARGE when several operations cost too much together. */
@@ -89,12 +109,24 @@ export class Documents {
     return query;
   }
 
-  #operations(text: string): Operation[] {
+  #document(text: string): Known {
     const known = this.#known.get(text);
     if (known) this.#known.delete(text);
-    const operations = known ?? judge(text, this.#options).operations;
-    setBounded(this.#known, [text, operations], this.max);
-    return operations;
+    const document = known ?? this.#meet(text);
+    setBounded(this.#known, [text, document], this.#max);
+    return document;
+  }
+
+  #meet(text: string): Known {
+    const known = this.#faulty.get(text);
+    if (known) throw known;
+    const { schema } = this.#options;
+    const { document, operations } = judge(text, this.#options);
+    const errors = validate(schema, document, specifiedRules, { maxErrors: FAULTS_MAX });
+    if (errors.length === 0) return { operations, executable: new Executable(schema, document) };
+    const faults = new DocumentFaults(errors);
+    setBounded(this.#faulty, [text, faults], this.#max);
+    throw faults;
   }
 }
 

@@ -2,7 +2,15 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 
-const waiting = new WeakMap<Socket, Set<() => void>>();
+/** Of a connection: the responses that are not over. */
+const open = new WeakMap<Socket, Set<() => void>>();
+
+/** Who wants to know, kept on the response: most requests have two. */
+const LISTENERS = Symbol("listeners");
+
+interface Watched extends ServerResponse {
+  [LISTENERS]?: (() => void)[] | undefined;
+}
 
 /**
  * Calls the listener once, when the response has ended or the connection is gone. Not the response's
@@ -14,22 +22,33 @@ export function onceGone(
   response: ServerResponse,
   listener: () => void,
 ): void {
-  const others = waitingOn(socket);
+  const watched = response as Watched;
+  const known = watched[LISTENERS];
+  if (known) {
+    known.push(listener);
+    return;
+  }
+  const listeners = [listener];
+  watched[LISTENERS] = listeners;
+  const others = openOn(socket);
   const gone = () => {
-    if (others.delete(gone)) listener();
+    if (!others.delete(gone)) return;
+    watched[LISTENERS] = undefined;
+    for (const one of listeners) one();
   };
   others.add(gone);
-  response.once("close", gone);
+  // It comes once; `once` would cost more.
+  response.on("close", gone);
 }
 
-/** Whoever waits for the end of a connection: one listener, however many requests are on it. */
-function waitingOn(socket: Socket): Set<() => void> {
-  const known = waiting.get(socket);
+/** One listener for a connection, however many requests are on it. */
+function openOn(socket: Socket): Set<() => void> {
+  const known = open.get(socket);
   if (known) return known;
-  const listeners = new Set<() => void>();
+  const ends = new Set<() => void>();
   socket.once("close", () => {
-    for (const gone of listeners) gone();
+    for (const gone of ends) gone();
   });
-  waiting.set(socket, listeners);
-  return listeners;
+  open.set(socket, ends);
+  return ends;
 }

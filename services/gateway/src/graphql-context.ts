@@ -1,9 +1,11 @@
 /** What a resolver knows of its request. */
 import { Role } from "@piata/contracts/item";
-import { Caller, type Context, newTraceId } from "@piata/kit/context";
+import { Caller, type Context } from "@piata/kit/context";
 import { unauthenticated } from "@piata/kit/errors";
 import type { Recording } from "@piata/kit/span";
+import { newTraceId } from "@piata/kit/trace-id";
 import { startRequest, traceparentIn } from "@piata/kit/tracing";
+import { parseCookie, stringifySetCookie } from "cookie";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Edge } from "./edge.js";
 import { onceGone } from "./gone.js";
@@ -94,11 +96,26 @@ export class GraphqlContext {
   get accessToken(): string | undefined {
     const { authorization } = this.request.headers;
     if (authorization !== undefined) return BEARER.exec(authorization)?.[1] ?? "";
-    return this.request.cookies[this.cookieNames.access];
+    return this.#cookie(this.cookieNames.access);
   }
 
   get refreshToken(): string | undefined {
-    return this.request.cookies[this.cookieNames.refresh];
+    return this.#cookie(this.cookieNames.refresh);
+  }
+
+  setCookie(name: string, value: string, expires: Date): void {
+    const secure = this.isSecure;
+    const options = { httpOnly: true, sameSite: "lax", secure, path: "/", expires } as const;
+    this.reply.header("set-cookie", stringifySetCookie({ name, value, ...options }));
+  }
+
+  clearCookie(name: string): void {
+    this.setCookie(name, "", new Date(0));
+  }
+
+  #cookie(name: string): string | undefined {
+    const { cookie } = this.request.headers;
+    return cookie === undefined ? undefined : parseCookie(cookie)[name];
   }
 
   /** The signed-in user's context. Throws UNAUTHENTICATED; RESOURCE_EXHAUSTED / RATE_LIMITED. */

@@ -2,12 +2,10 @@
 import { invalidArgument } from "@piata/kit/errors";
 import type { FastifyRequest } from "fastify";
 import type { Documents } from "./documents.js";
+import type { Executable, Run } from "./executable.js";
 
-export interface GraphqlRequest {
-  query: string;
-  variables: Record<string, unknown>;
-  /** Undefined when the document has only one operation to choose. */
-  operationName: string | undefined;
+export interface GraphqlRequest extends Run {
+  executable: Executable;
   /** At most, as documents are measured. */
   cost: number;
 }
@@ -72,9 +70,9 @@ const thrower = (error: unknown) => () => {
 
 function read(body: unknown, documents: Documents) {
   const asked = checked(body);
-  const { query, kind, cost } = documents.find(asked);
+  const { executable, kind, cost } = documents.find(asked);
   const { variables, operationName } = asked;
-  return { query, kind, cost, variables, operationName };
+  return { executable, kind, cost, variables, operationName };
 }
 
 function checked(body: unknown) {
@@ -129,15 +127,6 @@ function fromQueryString({ variables, extensions, ...rest }: Record<string, unkn
     extensions: json("extensions", extensions),
   };
 }
-
-/**
- * The document as Mercurius is given it. The comment at its end keeps two things from happening.
- * Mercurius caches what it compiled by the text alone, and would run the operation that was
- * compiled first, whatever the request names: a mutation in place of a query, by GET. And it takes
- * a text that is JSON for a syntax tree that nobody has checked, and compiles that.
- */
-export const sourceOf = ({ query, operationName = "" }: GraphqlRequest): string =>
-  `${query}\n#${operationName}`;
 
 const requestInvalid = (field?: string) =>
   invalidArgument(

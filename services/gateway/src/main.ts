@@ -2,7 +2,6 @@ import { readFile } from "node:fs/promises";
 import { AccessServiceService } from "@piata/contracts/access";
 import { run } from "@piata/kit/run";
 import { buildSchema } from "graphql";
-import type { IResolvers } from "mercurius";
 import { access } from "./access.js";
 import { cart } from "./cart.js";
 import { catalog } from "./catalog.js";
@@ -10,6 +9,7 @@ import { limitsOf, settings } from "./config.js";
 import { Documents, readTrustedDocuments } from "./documents.js";
 import { Listener } from "./listener.js";
 import { order } from "./order.js";
+import type { Resolvers } from "./resolvers.js";
 import { createServer } from "./server.js";
 import { Sessions } from "./sessions.js";
 
@@ -19,7 +19,7 @@ await run("gateway", settings, async ({ config, log, metrics, connect, onStop })
   const sessions = new Sessions({ access: accessRpc, metrics, log });
   onStop(() => sessions.close());
   const products = catalog(connect("catalog", config.catalogTarget), metrics);
-  const parts: { resolvers: object }[] = [
+  const parts: { resolvers: Resolvers }[] = [
     { resolvers: { Query: { hello: () => "Hello from piata." } } },
     access({ channel: accessChannel, access: accessRpc }),
     products,
@@ -33,11 +33,11 @@ await run("gateway", settings, async ({ config, log, metrics, connect, onStop })
   };
   const { trustedDocumentsFile: file } = config;
   const trusted = file === undefined ? undefined : await readTrustedDocuments(file, rules);
-  const { timeoutMs, requestsMax, bodyBytesMax, imagesDir } = config;
+  const { timeoutMs, requestsMax, bodyBytesMax, imagesDir, linesPerSecond } = config;
   const app = await createServer({
     documents: new Documents({ ...rules, trusted }),
     batchMax: config.batchMax,
-    resolvers: parts.map(({ resolvers }) => resolvers as IResolvers),
+    resolvers: parts.map(({ resolvers }) => resolvers),
     graphiql: config.graphiql === "on",
     sessions,
     log,
@@ -46,6 +46,7 @@ await run("gateway", settings, async ({ config, log, metrics, connect, onStop })
     requestsMax,
     bodyBytesMax,
     imagesDir,
+    linesPerSecond,
     edge: config,
   });
   const listener = new Listener(app, { ...config, log });

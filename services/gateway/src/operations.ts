@@ -3,8 +3,8 @@
  * client calls its operations and its answers is never a label.
  */
 import type { Metrics } from "@piata/kit/metrics";
-import type { IResolvers } from "mercurius";
-import { Counter, Histogram } from "prom-client";
+import { TallyCounter, TallyHistogram } from "@piata/kit/tally";
+import type { Resolvers } from "./resolvers.js";
 
 /** A root field that a request asked for. */
 export interface Asked {
@@ -23,18 +23,13 @@ const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 /** Of the fields that a span is named by. */
 const NAMED_MAX = 3;
 
-type Resolver = (parent: unknown, args: unknown, context: Asking, info: Info) => unknown;
-interface Info {
-  path: { key: string | number };
-}
-
 /** Has each root field's resolver note on the request that it was asked. */
-export function noting(resolvers: IResolvers): IResolvers {
+export function noting(resolvers: Resolvers): Resolvers {
   const noted = Object.entries(resolvers).map(([type, fields]) => {
     if (type !== "Query" && type !== "Mutation") return [type, fields];
-    const wrapped = Object.entries(fields as Record<string, Resolver>).map(([field, resolve]) => {
+    const wrapped = Object.entries(fields).map(([field, resolve]) => {
       const operation = `${type}.${field}`;
-      const note: Resolver = (parent, args, context, info) => {
+      const note: typeof resolve = (parent, args, context: Asking, info) => {
         context.asked.push({ operation, key: String(info.path.key) });
         return resolve(parent, args, context, info);
       };
@@ -42,7 +37,7 @@ export function noting(resolvers: IResolvers): IResolvers {
     });
     return [type, Object.fromEntries(wrapped)];
   });
-  return Object.fromEntries(noted) as IResolvers;
+  return Object.fromEntries(noted);
 }
 
 /** The names of the fields that were asked, for a span. */
@@ -54,22 +49,22 @@ export function operationsOf({ asked }: Asking): string {
 
 /** Counts the root fields that were answered, each with the code of its own first error. */
 export class Operations {
-  readonly #answered: Counter;
-  readonly #seconds: Histogram;
+  readonly #answered: TallyCounter;
+  readonly #seconds: TallyHistogram;
 
   constructor({ registry }: Metrics) {
-    this.#answered = new Counter({
+    this.#answered = new TallyCounter({
       name: "piata_operations_total",
       help: "Root fields answered.",
       labelNames: ["operation", "code"],
-      registers: [registry],
+      registry,
     });
-    this.#seconds = new Histogram({
+    this.#seconds = new TallyHistogram({
       name: "piata_operation_seconds",
       help: "How long the requests took that asked for a root field.",
       labelNames: ["operation"],
       buckets: SECONDS,
-      registers: [registry],
+      registry,
     });
   }
 
@@ -77,8 +72,8 @@ export class Operations {
   answer({ asked }: Asking, codes: ReadonlyMap<unknown, string>, startMs: number): void {
     const seconds = (performance.now() - startMs) / 1000;
     for (const { operation, key } of asked) {
-      this.#answered.inc({ operation, code: codes.get(key) ?? "OK" });
-      this.#seconds.observe({ operation }, seconds);
+      this.#answered.add(1, operation, codes.get(key) ?? "OK");
+      this.#seconds.observe(seconds, operation);
     }
   }
 }

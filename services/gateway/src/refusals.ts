@@ -4,10 +4,10 @@
  */
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
-import { newTraceId } from "@piata/kit/context";
 import type { Failure } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
 import type { Metrics } from "@piata/kit/metrics";
+import { newTraceId } from "@piata/kit/trace-id";
 import { arrivalOf, type HeaderFields } from "./arrival.js";
 import { errorAnswer } from "./errors.js";
 

@@ -7,7 +7,6 @@ import {
   type Server as HttpServer,
   type RequestListener,
 } from "node:http";
-import cookie from "@fastify/cookie";
 import files from "@fastify/static";
 import { readConfig } from "@piata/kit/config";
 import { type Failure, invalidArgument } from "@piata/kit/errors";
@@ -19,21 +18,20 @@ import fastify, {
   type FastifyReply,
   type FastifyRequest,
 } from "fastify";
-import { type ExecutionResult, GraphQLError } from "graphql";
-import mercurius, { type IResolvers } from "mercurius";
+import type { ExecutionResult, GraphQLError } from "graphql";
 import { Admission, waitOf } from "./admission.js";
 import { edgeSettings } from "./config.js";
-import type { Documents } from "./documents.js";
+import { DocumentFaults, type Documents, FAULTS_MAX } from "./documents.js";
 import { Edge, type EdgeOptions } from "./edge.js";
 import { bodyTooLarge, errorAnswer, failureOf } from "./errors.js";
 import { graphiql as graphiqlPage } from "./graphiql.js";
 import { GraphqlContext } from "./graphql-context.js";
-import { type Ask, graphqlRequest, sourceOf } from "./graphql-request.js";
+import { type Ask, graphqlRequest } from "./graphql-request.js";
 import { noting, Operations, operationsOf } from "./operations.js";
+import { RequestLog } from "./request-log.js";
+import { attach, type Resolvers } from "./resolvers.js";
 import type { Sessions } from "./sessions.js";
 
-/** Faults of a document that are told at once. */
-const FAULTS_MAX = 10;
 /** How long a client may take to send its request. */
 const REQUEST_MS = 10_000;
 /** How often Node looks for those who take longer. */
@@ -47,7 +45,7 @@ export interface GatewayOptions {
   documents: Documents;
   /** Operations in one request; 1 takes no lists. */
   batchMax: number;
-  resolvers: IResolvers[];
+  resolvers: readonly Resolvers[];
   sessions: Sessions;
   log: Log;
   metrics: Metrics;
@@ -57,12 +55,15 @@ export interface GatewayOptions {
   bodyBytesMax: number;
   graphiql: boolean;
   imagesDir: string | undefined;
+  /** Lines that the log has of requests that went well, in a second. */
+  linesPerSecond: number;
   /** The settings' defaults when it is left out. */
   edge?: EdgeOptions;
 }
 
 interface ServerOptions extends Omit<GatewayOptions, "edge"> {
   operations: Operations;
+  requestLog: RequestLog;
   edge: Edge;
 }
 
@@ -70,7 +71,8 @@ interface ServerOptions extends Omit<GatewayOptions, "edge"> {
 export async function createServer(given: GatewayOptions): Promise<FastifyInstance> {
   const { edge: edgeOptions = readConfig(edgeSettings, {}) } = given;
   const edge = new Edge(edgeOptions, given);
-  const options = { ...given, operations: new Operations(given.metrics), edge };
+  const operations = new Operations(given.metrics);
+  const options = { ...given, operations, requestLog: new RequestLog(given), edge };
   const { documents, resolvers, bodyBytesMax, imagesDir, graphiql } = options;
   const refuseHttp = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
     // A URL that cannot be has had no hooks.
@@ -93,18 +95,7 @@ export async function createServer(given: GatewayOptions): Promise<FastifyInstan
     done();
   });
   app.removeContentTypeParser("text/plain");
-  await app.register(cookie);
-  await app.register(mercurius, {
-    schema: documents.schema,
-    resolvers: noting(mergeByType(resolvers)),
-    routes: false,
-    jit: 1,
-    // A cached document weighs up to a hundred times its text.
-    cache: documents.max,
-    graphql: { validateOptions: { maxErrors: FAULTS_MAX } },
-    // Errors are answered below, with the Failure that is behind them.
-    errorFormatter: (execution) => ({ statusCode: 200, response: execution as never }),
-  });
+  for (const part of resolvers) attach(documents.schema, noting(part));
   if (imagesDir) {
     await app.register(files, { root: imagesDir, prefix: "/images/", maxAge: 3_600_000 });
   }
@@ -112,12 +103,12 @@ export async function createServer(given: GatewayOptions): Promise<FastifyInstan
   const ask = async (request: FastifyRequest, reply: FastifyReply) => {
     const context = new GraphqlContext(request, reply, options);
     const asked = graphqlRequest(request, documents, options.batchMax);
-    if (!Array.isArray(asked)) return answer(app, options, context, asked);
+    if (!Array.isArray(asked)) return answer(options, context, asked);
     // As if each had been sent by itself, but they are one trace, and no status says it all.
     const { traceId } = context.anyone;
     const another = () => new GraphqlContext(request, reply, { ...options, traceId });
     const answers = asked.map((one, index) =>
-      answer(app, options, index === 0 ? context : another(), one),
+      answer(options, index === 0 ? context : another(), one),
     );
     const list = await Promise.all(answers);
     reply.code(200).removeHeader("retry-after");
@@ -155,12 +146,7 @@ function httpServer(listener: RequestListener, headerBytesMax: number): HttpServ
   return server.setTimeout(STANDSTILL_MS);
 }
 
-async function answer(
-  app: FastifyInstance,
-  options: ServerOptions,
-  context: GraphqlContext,
-  ask: Ask,
-): Promise<unknown> {
+async function answer(options: ServerOptions, context: GraphqlContext, ask: Ask): Promise<unknown> {
   const { log, documents } = options;
   const { reply } = context;
   const { traceId } = context.anyone;
@@ -170,12 +156,7 @@ async function answer(
   try {
     const asked = ask();
     operationName = asked.operationName ?? "";
-    executed = await app.graphql(
-      sourceOf(asked),
-      context as never,
-      asked.variables,
-      asked.operationName,
-    );
+    executed = await asked.executable.run(asked, context);
   } catch (error) {
     executed = { errors: documentErrors(error) as GraphQLError[] };
   }
@@ -215,7 +196,7 @@ interface Outcome {
 
 /** Every answer has its trace id as a header, and a line in the log. */
 function record(
-  { log, metrics }: ServerOptions,
+  { requestLog, metrics }: ServerOptions,
   context: GraphqlContext,
   { failure, operationName, startMs = performance.now() }: Outcome,
 ): void {
@@ -229,16 +210,11 @@ function record(
   span?.end(code, attributes, operationsOf(context));
   const durationMs = Math.round((performance.now() - startMs) * 100) / 100;
   const reason = failure?.reason;
-  log.info({ operation: operationName, code, reason, durationMs, traceId }, "request");
+  requestLog.write({ operation: operationName, code, reason, durationMs, traceId });
 }
 
-function documentErrors(error: unknown): readonly unknown[] {
-  const { errors } = error as { errors?: readonly unknown[] };
-  if (errors && errors.length > 0) return errors;
-  // Mercurius throws errors of its own for documents that it does not take.
-  const { code, message } = error as { code?: string; message: string };
-  return code?.startsWith("MER_") ? [new GraphQLError(message)] : [error];
-}
+const documentErrors = (error: unknown): readonly unknown[] =>
+  error instanceof DocumentFaults ? error.errors : [error];
 
 function statusOf(failure: Failure | undefined): number {
   if (failure?.reason === "MUTATION_BY_GET") return 405;
@@ -269,15 +245,4 @@ function refuse(
   record(options, context, { failure });
   const errors = [errorAnswer(failure, context.anyone.traceId)];
   return context.reply.code(status).send({ errors });
-}
-
-/** Every part brings its own fields of Query and Mutation. */
-function mergeByType(resolvers: IResolvers[]): IResolvers {
-  const merged: Record<string, object> = {};
-  for (const part of resolvers) {
-    for (const [type, fields] of Object.entries(part)) {
-      merged[type] = { ...merged[type], ...(fields as object) };
-    }
-  }
-  return merged as IResolvers;
 }
