@@ -125,7 +125,7 @@ describe("compose.yaml", () => {
     assert.deepEqual(Object.keys(file.volumes).sort(), [...used].sort());
   });
 
-  it("puts each database on a network with its owners only, which leads nowhere else", () => {
+  it("lets each program meet its database on a network of those two, which leads nowhere else", () => {
     for (const [name, { networks = [], network_mode }] of services) {
       assert.ok(network_mode === "none" || networks.length > 0, name);
       for (const network of networks) assert.ok(network in file.networks, `${name}: ${network}`);
@@ -133,9 +133,14 @@ describe("compose.yaml", () => {
     const on = (network: string) =>
       services.filter(([, one]) => one.networks?.includes(network)).map(([name]) => name);
     const owners = SERVICES_WITH_DATABASE.filter((service) => service !== "cart");
-    assert.deepEqual(on("postgres").sort(), ["databases", "postgres", ...owners].sort());
+    for (const owner of owners) {
+      assert.deepEqual(on(`postgres-${owner}`).sort(), ["postgres", owner].sort());
+    }
+    assert.deepEqual(on("postgres-setup").sort(), ["databases", "postgres"]);
     assert.deepEqual(on("mongo").sort(), ["cart", "mongo"]);
+    assert.deepEqual(on("programs").sort(), [...PROGRAMS].sort());
     assert.deepEqual(on("edge"), ["gateway"]);
+    assert.equal(Object.keys(file.networks).length, owners.length + 4);
     for (const [name, { internal }] of Object.entries(file.networks)) {
       assert.equal(internal ?? false, name !== "edge");
     }

@@ -67,6 +67,11 @@ export class Containers {
     await docker("network", "connect", ...alias, this.#name(network), this.container(service));
   }
 
+  /** The last lines that it has logged. */
+  lastWords(service: string): Promise<string> {
+    return docker("logs", "--tail", "200", this.container(service));
+  }
+
   /** Asks the containers to end, those last that others need; their exit codes. */
   async stop(services: readonly string[]): Promise<Record<string, number>> {
     for (const service of services) await docker("stop", this.container(service));

@@ -118,13 +118,15 @@ describe("the shop in containers", { skip: why, timeout: BUILD_TIMEOUT_MS }, () 
     await addToCart(client, createProduct.id, 2);
     await containers.cutOff("payment", "programs");
     const orderId = await order(client);
-    const status = "query ($orderId: Float!) { orderStatus(orderId: $orderId) { value } }";
-    await until(async () => {
-      const { orderStatus } = await client.ask<{ orderStatus: { value: string } }>(status, {
-        orderId,
-      });
-      return orderStatus.value === "APPROVED";
+    const tried = new RegExp(`"orderId":${orderId},.*"msg":"put off"`);
+    await until(async () => tried.test(await containers.lastWords("order")), {
+      what: "the order to be tried and put off",
     });
+    const { orderStatus } = await client.ask<{ orderStatus: { value: string } }>(
+      "query ($orderId: Float!) { orderStatus(orderId: $orderId) { value } }",
+      { orderId },
+    );
+    assert.equal(orderStatus.value, "APPROVED");
     await containers.heal("payment", "programs");
     assert.equal((await ending(client, orderId)).value, "PAID");
   });
@@ -141,6 +143,9 @@ describe("the shop in containers", { skip: why, timeout: BUILD_TIMEOUT_MS }, () 
 
   it("stops when it is asked to: every exit code is 0", async () => {
     const codes = await containers.stop(STOP_ORDER);
+    for (const service of STOP_ORDER.filter((one) => codes[one] !== 0)) {
+      console.log(`${service}: ${(await containers.lastWords(service)).slice(-2_000)}`);
+    }
     assert.deepEqual(codes, Object.fromEntries(STOP_ORDER.map((service) => [service, 0])));
   });
 });

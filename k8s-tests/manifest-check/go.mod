@@ -1,5 +1,5 @@
-// Pins the version of Kubernetes whose validation .ci/run builds a program of.
-module piata/ci/manifest-check
+// Pins the version of Kubernetes whose own validation manifest-check is.
+module piata/k8s-tests/manifest-check
 
 go 1.24.0
 

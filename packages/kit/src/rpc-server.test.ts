@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect } from "node:net";
 import { describe, it } from "node:test";
 import { Client, credentials, type MethodDefinition } from "@grpc/grpc-js";
 import { Controller } from "@nestjs/common";
@@ -208,6 +210,21 @@ describe("the end of a server", () => {
     assert.ok(performance.now() - start < 2_000);
     await cut;
     finish.resolve();
+    trial.channel.close();
+  });
+
+  it("does not wait for a caller whose network is gone", async () => {
+    const trial = await serve({ batchCharge: async () => ({ results: [charged] }) });
+    // It has begun to speak HTTP/2, and says nothing more: not even that it has heard of the end.
+    const [host, port] = trial.address.split(":") as [string, string];
+    const caller = connect({ host, port: Number(port), allowHalfOpen: true });
+    caller.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    await once(caller, "data");
+    caller.resume();
+    const start = performance.now();
+    await trial.server.close(50);
+    assert.ok(performance.now() - start < 2_000);
+    caller.destroy();
     trial.channel.close();
   });
 

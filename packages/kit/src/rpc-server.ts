@@ -44,6 +44,12 @@ export interface RpcServerOptions {
 }
 
 /**
+ * How long callers that are cut off have to hear of it. One whose network is gone never answers,
+ * and Node would wait for the end of its connection until TCP gives it up.
+ */
+const CUT_OFF_MS = 500;
+
+/**
  * Starts a server and resolves when it serves. Throws when the port is taken or a handler is
  * missing.
  */
@@ -75,13 +81,17 @@ export async function startRpcServer(options: RpcServerOptions): Promise<Program
       strategy.endStreams();
     },
     close: async (timeoutMs) => {
-      const cutOff = setTimeout(() => strategy.cutOff(), timeoutMs);
+      const { promise: givenUp, resolve: giveUp } = Promise.withResolvers<void>();
+      const timers = [
+        setTimeout(() => strategy.cutOff(), timeoutMs),
+        setTimeout(giveUp, timeoutMs + CUT_OFF_MS),
+      ];
       // Those that were opened again since the drain.
       strategy.endStreams();
       try {
-        await app.close();
+        await Promise.race([app.close(), givenUp]);
       } finally {
-        clearTimeout(cutOff);
+        for (const timer of timers) clearTimeout(timer);
       }
     },
   };
