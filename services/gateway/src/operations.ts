@@ -69,10 +69,14 @@ export class Operations {
   }
 
   /** `codes` are those of the request's errors, by the first part of their paths. */
-  answer({ asked }: Asking, codes: ReadonlyMap<unknown, string>, startMs: number): void {
+  answer(
+    { asked }: Asking,
+    codes: ReadonlyMap<unknown, string> | undefined,
+    startMs: number,
+  ): void {
     const seconds = (performance.now() - startMs) / 1000;
     for (const { operation, key } of asked) {
-      this.#answered.add(1, operation, codes.get(key) ?? "OK");
+      this.#answered.add(1, operation, codes?.get(key) ?? "OK");
       this.#seconds.observe(seconds, operation);
     }
   }

@@ -160,7 +160,12 @@ async function answer(options: ServerOptions, context: GraphqlContext, ask: Ask)
   } catch (error) {
     executed = { errors: documentErrors(error) as GraphQLError[] };
   }
-  const { data, errors: found = [] } = executed;
+  const { data, errors: found } = executed;
+  if (found === undefined) {
+    options.operations.answer(context, undefined, startMs);
+    record(options, context, { failure: undefined, operationName, startMs });
+    return { data };
+  }
   // Where nothing was executed there is no limit to what can be wrong.
   const errors = data === undefined ? found.slice(0, FAULTS_MAX) : found;
   const failures = errors.map((error) =>
@@ -178,7 +183,6 @@ async function answer(options: ServerOptions, context: GraphqlContext, ask: Ask)
     if (data == null) reply.code(wait.status);
   }
   record(options, context, { failure: failures[0], operationName, startMs });
-  if (errors.length === 0) return { data };
   const answers = failures.map((failure, at) => errorAnswer(failure, traceId, errors[at]));
   return data === undefined ? { errors: answers } : { data, errors: answers };
 }
