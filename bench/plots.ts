@@ -1,0 +1,132 @@
+// Plots as SVG. Their colours are variables of the page, so that it can be light or dark.
+import { escaped } from "./html.ts";
+import { shown } from "./report.ts";
+
+const WIDTH = 960;
+const ROW = 22;
+const BAR = 14;
+const LABEL_WIDTH = 360;
+const NOTE_WIDTH = 150;
+const COLORS = ["--a", "--c", "--d", "--e", "--f", "--g", "--h", "--i", "--b"];
+
+const colorOf = (index: number): string => `var(${COLORS[index % COLORS.length]})`;
+
+const svg = (height: number, what: string, parts: readonly string[]): string =>
+  `<svg viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${what}">${parts.join("")}</svg>`;
+
+const words = (x: number, y: number, text: string, more = ""): string =>
+  `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" ${more}>${escaped(text)}</text>`;
+
+const box = (x: number, y: number, width: number, color: string, title: string): string =>
+  `<rect x="${x.toFixed(1)}" y="${y.toFixed(1)}" width="${Math.max(1, width).toFixed(1)}" ` +
+  `height="${BAR}" fill="${color}"><title>${escaped(title)}</title></rect>`;
+
+export interface Bar {
+  readonly label: string;
+  readonly value: number;
+  readonly note: string;
+  readonly color: string;
+}
+
+/** Bars on a logarithmic scale. */
+export function barPlot(bars: readonly Bar[]): string {
+  const values = bars.map(({ value }) => value).filter((value) => value > 0);
+  const low = 10 ** Math.floor(Math.log10(Math.min(...values)));
+  const high = Math.max(...values, low * 10);
+  const room = WIDTH - LABEL_WIDTH - NOTE_WIDTH;
+  const lengthOf = (value: number) =>
+    value <= low ? 1 : (room * Math.log(value / low)) / Math.log(high / low);
+  const rows = bars.flatMap(({ label, value, note, color }, index) => {
+    const y = index * ROW;
+    const length = lengthOf(value);
+    return [
+      words(LABEL_WIDTH - 8, y + 12, label, 'text-anchor="end"'),
+      box(LABEL_WIDTH, y + 1, length, `var(${color})`, note),
+      words(LABEL_WIDTH + length + 8, y + 12, note, 'class="soft"'),
+    ];
+  });
+  return svg(bars.length * ROW, "Per second", rows);
+}
+
+export interface Stack {
+  readonly label: string;
+  readonly parts: ReadonlyMap<string, number>;
+}
+
+/** Bars of parts, all to one scale. */
+export function stackPlot(rows: readonly Stack[]): string {
+  const names = [...new Set(rows.flatMap(({ parts }) => [...parts.keys()]))].filter((name) =>
+    rows.some(({ parts }) => (parts.get(name) ?? 0) >= 0.5),
+  );
+  const totals = rows.map(({ parts }) =>
+    names.reduce((sum, one) => sum + (parts.get(one) ?? 0), 0),
+  );
+  const labelWidth = 150;
+  const scale = (WIDTH - labelWidth - 80) / Math.max(...totals, 1);
+  const drawn = rows.flatMap(({ label, parts }, index) => {
+    const y = index * ROW;
+    let x = labelWidth;
+    const boxes = names.map((name, at) => {
+      const width = (parts.get(name) ?? 0) * scale;
+      const title = `${name}: ${shown(parts.get(name) ?? 0)} µs`;
+      const drawing = width < 0.5 ? "" : box(x, y + 1, width, colorOf(at), title);
+      x += width;
+      return drawing;
+    });
+    const total = words(x + 8, y + 12, shown(totals[index] ?? 0), 'class="soft"');
+    return [words(labelWidth - 8, y + 12, label, 'text-anchor="end"'), ...boxes, total];
+  });
+  const top = rows.length * ROW + 8;
+  return svg(top + legendHeight(names), "CPU time", [...drawn, legend(names, top)]);
+}
+
+const LEGEND_COLUMNS = 5;
+
+const legendHeight = (names: readonly string[]): number =>
+  Math.ceil(names.length / LEGEND_COLUMNS) * ROW;
+
+function legend(names: readonly string[], top: number): string {
+  const width = WIDTH / LEGEND_COLUMNS;
+  return names
+    .map((name, at) => {
+      const x = (at % LEGEND_COLUMNS) * width;
+      const y = top + Math.floor(at / LEGEND_COLUMNS) * ROW;
+      return box(x, y, BAR, colorOf(at), name) + words(x + BAR + 6, y + 12, name);
+    })
+    .join("");
+}
+
+export interface Series {
+  readonly name: string;
+  readonly points: readonly (readonly [x: number, y: number])[];
+}
+
+const LINES_HEIGHT = 260;
+const AXIS = 48;
+
+/** Lines from zero up. */
+export function linePlot(series: readonly Series[]): string {
+  const points = series.flatMap((one) => one.points);
+  const highX = Math.max(...points.map(([x]) => x), 0.1);
+  const highY = Math.max(...points.map(([, y]) => y), 1) * 1.1;
+  const atX = (x: number) => AXIS + ((WIDTH - AXIS - 10) * x) / highX;
+  const atY = (y: number) => LINES_HEIGHT - 20 - ((LINES_HEIGHT - 30) * y) / highY;
+  const grid = [0, 0.25, 0.5, 0.75, 1].flatMap((part) => [
+    `<line x1="${AXIS}" x2="${WIDTH - 10}" y1="${atY(part * highY)}" y2="${atY(part * highY)}" ` +
+      'stroke="var(--line)"/>',
+    words(AXIS - 6, atY(part * highY) + 4, shown(part * highY), 'text-anchor="end" class="soft"'),
+    words(
+      atX(part * highX),
+      LINES_HEIGHT - 4,
+      shown(part * highX),
+      'text-anchor="end" class="soft"',
+    ),
+  ]);
+  const lines = series.map(({ name, points: of }, at) => {
+    const path = of.map(([x, y]) => `${atX(x).toFixed(1)},${atY(y).toFixed(1)}`).join(" ");
+    return `<polyline points="${path}" fill="none" stroke="${colorOf(at)}" stroke-width="2"><title>${escaped(name)}</title></polyline>`;
+  });
+  const names = series.map(({ name }) => name);
+  const parts = [...grid, ...lines, legend(names, LINES_HEIGHT + 8)];
+  return svg(LINES_HEIGHT + 8 + legendHeight(names), "Memory", parts);
+}
