@@ -23,12 +23,16 @@ export interface Sample extends Omit<Figures, "count"> {
   readonly batches: ReadonlyMap<string, Batches>;
   /** What went on beside it, per second. */
   readonly besidePerSecond: number | undefined;
+  /** Of that, what was refused or came too late: a flood is more than can be done. */
+  readonly besideErrors: number;
 }
 
 export interface BenchOptions {
   readonly compact: boolean;
   readonly stock: Stock;
   readonly env?: NodeJS.ProcessEnv;
+  /** Started again after it was filled, so that this has left nothing in memory. */
+  readonly isRestarted: boolean;
 }
 
 export class Bench {
@@ -51,14 +55,14 @@ export class Bench {
     this.#options = options;
   }
 
-  /** Starts and fills the shop, and starts it again: what is measured is a shop that was there before. */
+  /** Starts and fills the shop. */
   static async open(options: BenchOptions): Promise<Bench> {
-    const { compact, env, stock } = options;
+    const { compact, env, stock, isRestarted } = options;
     const system = await System.start({ compact, ...(env && { env }) });
     try {
       const newMs = system.startMs;
       const world = await seed(system.shop, stock);
-      await system.restart();
+      if (isRestarted) await system.restart();
       const starts = { newMs, againMs: system.startMs };
       const { url } = system.shop;
       const bench = new Bench(system, starts, { ...world, url }, options);
@@ -108,12 +112,8 @@ export class Bench {
     const { figures } = answer;
     const sample = sampleOf(figures, answer, total, batches);
     if (answer.beside === undefined) return sample;
-    return {
-      ...sample,
-      errors: figures.errors + answer.beside.errors,
-      errorTexts: [...figures.errorTexts, ...answer.beside.errorTexts],
-      besidePerSecond: (answer.beside.count * 1_000) / answer.ms,
-    };
+    const { count, errors } = answer.beside;
+    return { ...sample, besidePerSecond: (count * 1_000) / answer.ms, besideErrors: errors };
   }
 
   async #roundOfArgon(span: Span): Promise<Sample> {
@@ -196,6 +196,7 @@ function sampleOf(
     cpuUs: new Map(each),
     batches,
     besidePerSecond: undefined,
+    besideErrors: 0,
   };
 }
 

@@ -30,7 +30,7 @@ async function main(options: Options): Promise<number> {
   // Two purchases of one customer at once would share a cart.
   const customers = Math.max(CUSTOMERS, ...options.connections);
   const stock = { products: PRODUCTS, categories: CATEGORIES, customers };
-  const bench = await Bench.open({ compact: options.compact, stock });
+  const bench = await Bench.open({ compact: options.compact, stock, isRestarted: true });
   open = bench;
   try {
     return await measure(bench, options);

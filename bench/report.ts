@@ -14,7 +14,7 @@ export function shown(value: number): string {
 
 export function resultText(result: Result): string {
   const { scenario, connections, perSecond, p50Ms, p99Ms, errors, ratio } = result;
-  const { besidePerSecond, requests } = result;
+  const { besidePerSecond, besideErrors, requests } = result;
   const head = [
     scenario.name.padEnd(18),
     String(connections).padStart(4),
@@ -24,7 +24,9 @@ export function resultText(result: Result): string {
     errors === 0 ? "no errors" : `${errors} ERRORS`,
     ratio === undefined ? "" : `${ratio.toFixed(2)} of ${scenario.against}`,
     requests > 1.01 ? `${shown(requests)} requests each` : "",
-    besidePerSecond === undefined ? "" : `${shown(besidePerSecond)} logins/s beside it`,
+    besidePerSecond === undefined
+      ? ""
+      : `${shown(besidePerSecond)} logins/s beside it, ${besideErrors} refused or late`,
   ];
   const lines = [
     head.filter(Boolean).join("  "),

@@ -17,6 +17,7 @@ export interface Result {
   /** Items per batch, by coalescer. */
   readonly batchItems: ReadonlyMap<string, number>;
   readonly besidePerSecond: number | undefined;
+  readonly besideErrors: number;
   /** Of all rounds. */
   readonly errors: number;
   readonly errorTexts: readonly string[];
@@ -49,7 +50,7 @@ export interface Lengths {
 /** Measures the scenarios of a group in turns; `warm` are those that need no warm-up any more. */
 export async function measureGroup(
   bench: Bench,
-  { name, scenarios }: Group,
+  { name, scenarios, times }: Group,
   connections: number,
   { span, rounds, warmUpMs }: Lengths,
   warm: Set<string>,
@@ -62,7 +63,9 @@ export async function measureGroup(
   const samples = scenarios.map((): Sample[] => []);
   for (let round = 0; round < rounds; round += 1) {
     for (const [index, scenario] of scenarios.entries()) {
-      samples[index]?.push(await bench.round(scenario, connections, span));
+      const { leadMs, ms } = span;
+      const own = { leadMs, ms: ms * (times ?? 1) };
+      samples[index]?.push(await bench.round(scenario, connections, own));
     }
   }
   const results: Result[] = [];
@@ -94,6 +97,7 @@ function resultOf(
     cpuUs: new Map([...names].map((name) => [name, of(({ cpuUs }) => cpuUs.get(name) ?? 0)])),
     batchItems: meanItems(samples),
     besidePerSecond: beside.length === 0 ? undefined : median(beside),
+    besideErrors: samples.reduce((all, { besideErrors }) => all + besideErrors, 0),
     errors: samples.reduce((all, { errors }) => all + errors, 0),
     errorTexts: samples.flatMap(({ errorTexts }) => errorTexts).slice(0, 5),
     rounds: samples.map(({ perSecond }) => perSecond),
