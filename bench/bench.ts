@@ -14,6 +14,19 @@ import type { TransactionsAnswer, TransactionsQuestion } from "./transactions.ts
 /** Products that people look at are the same ones in each run. */
 const SEED = 7;
 
+/** The load and the limits. */
+class Helpers {
+  readonly load = new Helper<LoadQuestion, LoadAnswer>("load.ts");
+  readonly bare = new Helper<BareQuestion, string>("bare.ts");
+  readonly argon = new Helper<ArgonQuestion, ArgonAnswer>("argon.ts");
+  readonly transactions = new Helper<TransactionsQuestion, TransactionsAnswer>("transactions.ts");
+
+  async stop(): Promise<void> {
+    const all = [this.load, this.bare, this.argon, this.transactions];
+    await Promise.all(all.map((helper) => helper.stop()));
+  }
+}
+
 /** What one round of a scenario found. */
 export interface Sample extends Omit<Figures, "count"> {
   readonly perSecond: number;
@@ -39,11 +52,8 @@ export class Bench {
   readonly system: System;
   readonly starts: StartTimes;
   readonly world: World;
-  readonly #load = new Helper<LoadQuestion, LoadAnswer>("load.ts");
-  readonly #bare = new Helper<BareQuestion, string>("bare.ts");
-  readonly #argon = new Helper<ArgonQuestion, ArgonAnswer>("argon.ts");
-  readonly #transactions = new Helper<TransactionsQuestion, TransactionsAnswer>("transactions.ts");
   readonly #options: BenchOptions;
+  #helpers: Helpers | undefined;
   #uncached: System | undefined;
   #passwordHash: string | undefined;
   #hasTables = false;
@@ -65,14 +75,34 @@ export class Bench {
       if (isRestarted) await system.restart();
       const starts = { newMs, againMs: system.startMs };
       const { url } = system.shop;
-      const bench = new Bench(system, starts, { ...world, url }, options);
-      await bench.#tell("shop", bench.world);
-      await bench.#openBare();
-      return bench;
+      return new Bench(system, starts, { ...world, url }, options);
     } catch (error) {
       await system.stop();
       throw error;
     }
+  }
+
+  /**
+   * Starts the load and the limits. Not before the memory of the idle shop is read: they share pages
+   * with it, of which less is then counted as its own.
+   */
+  async begin(): Promise<void> {
+    this.#helpers = new Helpers();
+    await this.#tell("shop", this.world);
+    await this.#openBare();
+  }
+
+  /** Ends all that is beside the shop. */
+  async rest(): Promise<void> {
+    await this.#helpers?.stop();
+    this.#helpers = undefined;
+    await this.#uncached?.stop();
+    this.#uncached = undefined;
+  }
+
+  get #beside(): Helpers {
+    if (this.#helpers === undefined) throw new Error("The bench has not begun.");
+    return this.#helpers;
   }
 
   /** Another shop, whose gateway caches nothing. */
@@ -102,11 +132,11 @@ export class Bench {
     const system = this.#uncached && work.world === "uncached" ? this.#uncached : this.system;
     const isBare = work.world === "bare";
     const cpu = () =>
-      isBare ? new Map([["node:http", cpuUs(this.#bare.pid)]]) : system.processes.cpu();
+      isBare ? new Map([["node:http", cpuUs(this.#beside.bare.pid)]]) : system.processes.cpu();
     const batchesOf = async () => (isBare ? new Map<string, Batches>() : system.batches());
     const before = await batchesOf();
     const { answer, cpuUs: total } = await watched(cpu, (onMark) =>
-      this.#load.ask({ kind: "run", work, beside, span }, onMark),
+      this.#beside.load.ask({ kind: "run", work, beside, span }, onMark),
     );
     const batches = since(await batchesOf(), before);
     const { figures } = answer;
@@ -122,7 +152,7 @@ export class Bench {
     this.#passwordHash ??= await this.#hashOf(customer.email);
     const { password } = customer;
     const question = { passwordHash: this.#passwordHash, password, span };
-    const answer = await this.#argon.ask(question);
+    const answer = await this.#beside.argon.ask(question);
     return sampleOf(answer.figures, answer, new Map(), new Map());
   }
 
@@ -138,33 +168,34 @@ export class Bench {
     if (!this.#hasTables) {
       const superuserUrl = await this.system.superuserUrl();
       const { products } = this.#options.stock;
-      await this.#transactions.ask({ kind: "open", superuserUrl, products });
+      await this.#beside.transactions.ask({ kind: "open", superuserUrl, products });
       this.#hasTables = true;
     }
     const cpu = () => this.system.processes.cpu();
     const { answer, cpuUs: total } = await watched(cpu, (onMark) =>
-      this.#transactions.ask({ kind: "run", clients, isHot, span }, onMark),
+      this.#beside.transactions.ask({ kind: "run", clients, isHot, span }, onMark),
     );
     const ofPostgres = [...total].filter(([name]) => /^postgres (limit|itself)$/.test(name));
     return sampleOf(answer.figures, answer, new Map(ofPostgres), new Map());
   }
 
   #tell(name: WorldName, world: World): Promise<LoadAnswer> {
-    return this.#load.ask({ kind: "world", name, world });
+    return this.#beside.load.ask({ kind: "world", name, world });
   }
 
   /** A bare server with an answer of the gateway's. */
   async #openBare(): Promise<void> {
     const { headers, body } = await rawProduct(this.world);
-    const url = await this.#bare.ask({ headers, body });
+    const url = await this.#beside.bare.ask({ headers, body });
     await this.#tell("bare", { ...this.world, url });
   }
 
   async close(): Promise<void> {
-    const helpers = [this.#load, this.#bare, this.#argon, this.#transactions];
-    await Promise.all(helpers.map((helper) => helper.stop()));
-    await this.#uncached?.stop();
-    await this.system.stop();
+    try {
+      await this.rest();
+    } finally {
+      await this.system.stop();
+    }
   }
 }
 

@@ -87,6 +87,7 @@ const READ_PARTS = new Set(["gateway", "catalog", "postgres catalog", "all progr
 export async function costs(env: NodeJS.ProcessEnv = {}): Promise<Costs> {
   const bench = await Bench.open({ compact: false, stock: STOCK, env, isRestarted: false });
   try {
+    await bench.begin();
     await warmUp(bench, bare, WARM.bare);
     await warmUp(bench, product, WARM.product);
     await warmUp(bench, purchase, WARM.purchase);

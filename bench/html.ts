@@ -38,7 +38,7 @@ th { font-weight: 600; color: var(--soft); } td:first-child, th:first-child { te
 .met { color: var(--d); } .missed { color: var(--g); font-weight: 600; }
 svg { width: 100%; height: auto; display: block; margin: .8rem 0; }
 svg text { font: 12px system-ui, sans-serif; fill: var(--ink); }
-.wide { overflow-x: auto; }`;
+.wide { overflow-x: auto; } .batches td:last-child { text-align: left; font-size: .75rem; width: 20rem; }`;
 
 export function page(report: Report): string {
   const groups = [...Map.groupBy(report.results, ({ group }) => group)];
@@ -92,9 +92,7 @@ function groupPart(name: string, results: readonly Result[]): string {
     result.ratio === undefined
       ? "–"
       : `${result.ratio.toFixed(2)} of ${escaped(result.scenario.against ?? "")}`,
-    [...result.batchItems]
-      .map(([batch, items]) => `${escaped(batch)} ${shown(items)}`)
-      .join("<br>"),
+    [...result.batchItems].map(([batch, items]) => `${escaped(batch)} ${shown(items)}`).join(", "),
   ]);
   const bars = results.map(({ scenario, connections, perSecond, ratio }) => ({
     label: `${scenario.title}, ${connections}`,
@@ -114,7 +112,7 @@ function groupPart(name: string, results: readonly Result[]): string {
   ];
   return `<h2>${escaped(name)}</h2>
 <p class="soft">Per second, on a logarithmic scale; the number behind it is the ratio to what it is compared with.</p>
-${barPlot(bars)}${table(heads, rows)}`;
+${barPlot(bars)}<div class="batches">${table(heads, rows)}</div>`;
 }
 
 function cpuPart(results: readonly Result[]): string {

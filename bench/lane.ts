@@ -39,12 +39,21 @@ const ERROR_TEXT_LENGTH = 300;
 // All connections read into it: what is read is looked at before anything else is read.
 const arrived = Buffer.allocUnsafeSlow(1 << 18);
 
+/** Where the digits' name begins. Throws when the answer does not say how long it is. */
+function lengthAt(answer: Buffer, headEnd: number): number {
+  const at = answer.indexOf(LENGTH);
+  if (at !== -1 && at < headEnd) return at;
+  // Programs write it in small letters, Node by itself in others.
+  const found = answer.toString("latin1", 0, headEnd).search(/content-length: \d/i);
+  if (found === -1) throw new Error("an answer that does not say how long it is");
+  return found;
+}
+
 /** Where an answer's body is, or undefined while the answer is not there. */
 function bodyOf(answer: Buffer): { start: number; end: number } | undefined {
   const headEnd = answer.indexOf(HEAD_END);
   if (headEnd === -1) return undefined;
-  const at = answer.indexOf(LENGTH);
-  if (at === -1 || at > headEnd) throw new Error("an answer without Content-Length");
+  const at = lengthAt(answer, headEnd);
   let length = 0;
   for (let place = at + LENGTH.length; ; place += 1) {
     const byte = answer[place] as number;
@@ -148,7 +157,8 @@ export class Lane {
 
   #receive(chunk: Buffer): void {
     const answer = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
-    const place = bodyOf(answer);
+    const place = this.#bodyOf(answer);
+    if (place === "broken") return;
     if (place === undefined) {
       // The bytes of the chunk are overwritten by the next one.
       this.#rest = this.#rest === undefined ? Buffer.from(answer) : answer;
@@ -156,6 +166,19 @@ export class Lane {
     }
     this.#rest = undefined;
     this.#answered(answer, answer.subarray(place.start, place.end));
+  }
+
+  #bodyOf(answer: Buffer): ReturnType<typeof bodyOf> | "broken" {
+    try {
+      return bodyOf(answer);
+    } catch (error) {
+      // Nobody knows where the next answer begins.
+      const socket = this.#socket;
+      this.#socket = undefined;
+      socket?.destroy();
+      this.#fail((error as Error).message);
+      return "broken";
+    }
   }
 
   #answered(answer: Buffer, body: Buffer): void {
