@@ -94,26 +94,30 @@ function groupPart(name: string, results: readonly Result[]): string {
       : `${result.ratio.toFixed(2)} of ${escaped(result.scenario.against ?? "")}`,
     [...result.batchItems].map(([batch, items]) => `${escaped(batch)} ${shown(items)}`).join(", "),
   ]);
-  const bars = results.map(({ scenario, connections, perSecond, ratio }) => ({
-    label: `${scenario.title}, ${connections}`,
-    value: perSecond,
-    note: `${shown(perSecond)}/s${ratio === undefined ? "" : ` · ${ratio.toFixed(2)}`}`,
-    color: scenario.title.startsWith("limit") ? "--b" : "--a",
+  const rates = results.map((result) => ({
+    ...barOf(result),
+    value: result.perSecond,
+    note: `${shown(result.perSecond)}/s${result.ratio === undefined ? "" : ` · ${result.ratio.toFixed(2)}`}`,
   }));
-  const heads = [
-    "",
-    "connections",
-    "per s",
-    "p50 ms",
-    "p99 ms",
-    "errors",
-    "ratio",
-    "items per batch",
-  ];
+  const times = results.map((result) => ({
+    ...barOf(result),
+    from: result.p50Ms,
+    value: result.p99Ms,
+    note: `${shown(result.p50Ms)} – ${shown(result.p99Ms)} ms`,
+  }));
+  const heads = ["", "at once", "per s", "p50 ms", "p99 ms", "errors", "ratio", "items per batch"];
   return `<h2>${escaped(name)}</h2>
 <p class="soft">Per second, on a logarithmic scale; the number behind it is the ratio to what it is compared with.</p>
-${barPlot(bars)}<div class="batches">${table(heads, rows)}</div>`;
+${barPlot("Per second", rates)}
+<p class="soft">From p50 to p99, on a logarithmic scale.</p>
+${barPlot("From p50 to p99", times)}
+<div class="batches">${table(heads, rows)}</div>`;
 }
+
+const barOf = ({ scenario, connections }: Result) => ({
+  label: `${scenario.title}, ${connections}`,
+  color: scenario.title.startsWith("limit") ? "--b" : "--a",
+});
 
 function cpuPart(results: readonly Result[]): string {
   const counts = [...new Set(results.map(({ connections }) => connections))];

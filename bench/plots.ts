@@ -23,29 +23,32 @@ const box = (x: number, y: number, width: number, color: string, title: string):
 
 export interface Bar {
   readonly label: string;
+  /** Where it begins; on a logarithmic scale there is no zero. */
+  readonly from?: number;
   readonly value: number;
   readonly note: string;
   readonly color: string;
 }
 
 /** Bars on a logarithmic scale. */
-export function barPlot(bars: readonly Bar[]): string {
-  const values = bars.map(({ value }) => value).filter((value) => value > 0);
+export function barPlot(what: string, bars: readonly Bar[]): string {
+  const ends = bars.flatMap(({ from, value }) => [from ?? value, value]);
+  const values = ends.filter((value) => value > 0);
   const low = 10 ** Math.floor(Math.log10(Math.min(...values)));
   const high = Math.max(...values, low * 10);
   const room = WIDTH - LABEL_WIDTH - NOTE_WIDTH;
-  const lengthOf = (value: number) =>
-    value <= low ? 1 : (room * Math.log(value / low)) / Math.log(high / low);
-  const rows = bars.flatMap(({ label, value, note, color }, index) => {
+  const at = (value: number) =>
+    value > low ? (room * Math.log(value / low)) / Math.log(high / low) : 0;
+  const rows = bars.flatMap(({ label, from = low, value, note, color }, index) => {
     const y = index * ROW;
-    const length = lengthOf(value);
+    const start = LABEL_WIDTH + at(from);
     return [
       words(LABEL_WIDTH - 8, y + 12, label, 'text-anchor="end"'),
-      box(LABEL_WIDTH, y + 1, length, `var(${color})`, note),
-      words(LABEL_WIDTH + length + 8, y + 12, note, 'class="soft"'),
+      box(start, y + 1, at(value) - at(from), `var(${color})`, note),
+      words(LABEL_WIDTH + at(value) + 8, y + 12, note, 'class="soft"'),
     ];
   });
-  return svg(bars.length * ROW, "Per second", rows);
+  return svg(bars.length * ROW, what, rows);
 }
 
 export interface Stack {

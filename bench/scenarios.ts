@@ -53,7 +53,7 @@ export const GROUPS: readonly Group[] = [
   },
   {
     name: "sign-in",
-    times: 2,
+    times: 1.5,
     scenarios: [
       { name: "argon2id", title: "limit: argon2id on all cores", kind: { limit: "argon2id" } },
       {
@@ -66,7 +66,7 @@ export const GROUPS: readonly Group[] = [
   },
   {
     name: "purchases",
-    times: 2,
+    times: 1.5,
     scenarios: [
       {
         name: "transactions",
@@ -95,7 +95,7 @@ export const GROUPS: readonly Group[] = [
   {
     name: "flood of logins",
     connections: [FLOOD_CONNECTIONS],
-    times: 2,
+    times: 1.5,
     scenarios: [
       {
         name: "product-calm",
