@@ -56,31 +56,60 @@ export interface Stack {
   readonly parts: ReadonlyMap<string, number>;
 }
 
-/** Bars of parts, all to one scale. */
+/** In the order in which they are drawn. */
+const PROGRAMS = [
+  "gateway",
+  "catalog",
+  "cart",
+  "order",
+  "payment",
+  "access",
+  "discovery",
+  "launcher",
+];
+/** These stand where the programs do. */
+const ONLY = new Set(["node:http", "all programs"]);
+const POSTGRES = "postgres ";
+/** PostgreSQL's work for a program has the program's colour, but paler. */
+const PALE = 0.45;
+const STACK_LABEL_WIDTH = 150;
+const PART_MIN = 0.002;
+
+function paintOf(name: string): string {
+  const program = name.startsWith(POSTGRES) ? name.slice(POSTGRES.length) : name;
+  const at = ONLY.has(name) ? 0 : PROGRAMS.indexOf(program);
+  const color = colorOf(at === -1 ? COLORS.length - 1 : at);
+  return `${color}" fill-opacity="${name === program ? 1 : PALE}`;
+}
+
+const rankOf = (name: string): number => {
+  const at = PROGRAMS.indexOf(name.replace(POSTGRES, ""));
+  return (at === -1 ? PROGRAMS.length : at) * 2 + (name.startsWith(POSTGRES) ? 1 : 0);
+};
+
+/** Each row as shares of its whole, which is written behind it. */
 export function stackPlot(rows: readonly Stack[]): string {
-  const names = [...new Set(rows.flatMap(({ parts }) => [...parts.keys()]))].filter((name) =>
-    rows.some(({ parts }) => (parts.get(name) ?? 0) >= 0.5),
-  );
-  const totals = rows.map(({ parts }) =>
-    names.reduce((sum, one) => sum + (parts.get(one) ?? 0), 0),
-  );
-  const labelWidth = 150;
-  const scale = (WIDTH - labelWidth - 80) / Math.max(...totals, 1);
-  const drawn = rows.flatMap(({ label, parts }, index) => {
+  const wholeOf = ({ parts }: Stack) => [...parts.values()].reduce((sum, part) => sum + part, 0);
+  const shareOf = (row: Stack, name: string) => (row.parts.get(name) ?? 0) / wholeOf(row);
+  const names = [...new Set(rows.flatMap(({ parts }) => [...parts.keys()]))]
+    .filter((name) => rows.some((row) => shareOf(row, name) >= PART_MIN))
+    .sort((one, two) => rankOf(one) - rankOf(two));
+  const room = WIDTH - STACK_LABEL_WIDTH - 80;
+  const drawn = rows.flatMap((row, index) => {
     const y = index * ROW;
-    let x = labelWidth;
-    const boxes = names.map((name, at) => {
-      const width = (parts.get(name) ?? 0) * scale;
-      const title = `${name}: ${shown(parts.get(name) ?? 0)} µs`;
-      const drawing = width < 0.5 ? "" : box(x, y + 1, width, colorOf(at), title);
+    let x = STACK_LABEL_WIDTH;
+    const boxes = names.map((name) => {
+      const width = shareOf(row, name) * room;
+      const title = `${name}: ${shown(row.parts.get(name) ?? 0)} µs`;
+      const drawing = width < 0.5 ? "" : box(x, y + 1, width, paintOf(name), title);
       x += width;
       return drawing;
     });
-    const total = words(x + 8, y + 12, shown(totals[index] ?? 0), 'class="soft"');
-    return [words(labelWidth - 8, y + 12, label, 'text-anchor="end"'), ...boxes, total];
+    const whole = words(STACK_LABEL_WIDTH + room + 8, y + 12, shown(wholeOf(row)), 'class="soft"');
+    return [words(STACK_LABEL_WIDTH - 8, y + 12, row.label, 'text-anchor="end"'), ...boxes, whole];
   });
   const top = rows.length * ROW + 8;
-  return svg(top + legendHeight(names), "CPU time", [...drawn, legend(names, top)]);
+  return svg(top + legendHeight(names), "CPU time", [...drawn, legend(names, top, paintOf)]);
 }
 
 const LEGEND_COLUMNS = 5;
@@ -88,13 +117,17 @@ const LEGEND_COLUMNS = 5;
 const legendHeight = (names: readonly string[]): number =>
   Math.ceil(names.length / LEGEND_COLUMNS) * ROW;
 
-function legend(names: readonly string[], top: number): string {
+function legend(
+  names: readonly string[],
+  top: number,
+  paint: (name: string, at: number) => string,
+): string {
   const width = WIDTH / LEGEND_COLUMNS;
   return names
     .map((name, at) => {
       const x = (at % LEGEND_COLUMNS) * width;
       const y = top + Math.floor(at / LEGEND_COLUMNS) * ROW;
-      return box(x, y, BAR, colorOf(at), name) + words(x + BAR + 6, y + 12, name);
+      return box(x, y, BAR, paint(name, at), name) + words(x + BAR + 6, y + 12, name);
     })
     .join("");
 }
@@ -130,6 +163,6 @@ export function linePlot(series: readonly Series[]): string {
     return `<polyline points="${path}" fill="none" stroke="${colorOf(at)}" stroke-width="2"><title>${escaped(name)}</title></polyline>`;
   });
   const names = series.map(({ name }) => name);
-  const parts = [...grid, ...lines, legend(names, LINES_HEIGHT + 8)];
+  const parts = [...grid, ...lines, legend(names, LINES_HEIGHT + 8, (_, at) => colorOf(at))];
   return svg(LINES_HEIGHT + 8 + legendHeight(names), "Memory", parts);
 }

@@ -116,7 +116,7 @@ export const GROUPS: readonly Group[] = [
       { ...bare, name: "bare-beside" },
       {
         name: "product-uncached",
-        title: "product by id, GATEWAY_CATALOG_CACHE_PRODUCTS=0",
+        title: "product by id, no cache in the gateway",
         kind: { flow: "product", world: "uncached" },
         against: "bare-beside",
       },
