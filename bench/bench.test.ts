@@ -11,7 +11,7 @@ import { readOptions, UsageError } from "./options.ts";
 import { seeded, zipf } from "./random.ts";
 import { median, type Result, ratioOf } from "./results.ts";
 import { GROUPS, groupsWith } from "./scenarios.ts";
-import { slope } from "./soak.ts";
+import { growthOf, slope } from "./soak.ts";
 import { Tally } from "./tally.ts";
 import { verdicts } from "./targets.ts";
 
@@ -201,6 +201,12 @@ describe("what is found", () => {
   it("grows by the slope of the line through it", () => {
     const line = [0, 1, 2, 3].map((x) => [x, 5 + 2 * x] as const);
     assert.ok(Math.abs(slope(line) - 2) < 1e-9);
+    // What a heap does while it fills for the first time is no growth.
+    const steps = [0, 1, 2, 3, 4, 5].map((minute) => ({
+      minute,
+      heap: new Map([["gateway", minute < 3 ? 10 * minute : 30 + minute]]),
+    }));
+    assert.ok(Math.abs((growthOf(steps).get("gateway") ?? 0) - 10) < 1e-9);
   });
 
   it("is held against the targets, and told on a page that shows what was said by others as text", () => {

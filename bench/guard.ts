@@ -1,6 +1,5 @@
 // The regression guard: what the hot paths cost, as ratios and counts that hold on any machine, however busy
 // it is. No figure is a time: CPU is told in that of a bare node:http server in the same rounds.
-import { metricsOf } from "@piata/testkit/metrics";
 import { until } from "@piata/testkit/until";
 import { Bench, type Sample, shopCpuUs } from "./bench.ts";
 import { median } from "./results.ts";
@@ -151,8 +150,7 @@ async function counted(
 async function countsOf({
   system,
 }: Bench): Promise<{ orders: number; calls: number; transactions: number }> {
-  const { shop } = system;
-  const url = await shop.databaseUrl("order");
+  const url = await system.shop.databaseUrl("order");
   await until(
     async () => {
       const sql = "select 1 from orders where next_try_at is not null limit 1";
@@ -166,11 +164,6 @@ async function countsOf({
     `select count(*) as orders, pg_snapshot_xmax(pg_current_snapshot()) as transactions
        from orders where state = 'PAID'`,
   );
-  const programs = (await shop.processes()).filter(({ httpAddress }) => httpAddress);
-  const shown = await Promise.all(programs.map((one) => metricsOf(one)));
-  const calls = shown
-    .flatMap(({ samples }) => samples)
-    .filter(({ name, labels }) => name === "piata_calls_total" && labels.service !== "discovery")
-    .reduce((sum, { value }) => sum + value, 0);
+  const calls = await system.calls();
   return { orders: Number(row?.orders), calls, transactions: Number(row?.transactions) };
 }

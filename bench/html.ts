@@ -2,7 +2,7 @@
 import { barPlot, linePlot, type Series, stackPlot } from "./plots.ts";
 import { shown } from "./report.ts";
 import type { Result } from "./results.ts";
-import type { Soak } from "./soak.ts";
+import type { Soak, Step } from "./soak.ts";
 import type { StartTimes } from "./system.ts";
 import { ofPrograms, type Verdict } from "./targets.ts";
 
@@ -149,13 +149,19 @@ function memoryPart({ idle, loaded }: Report): string {
 }
 
 function soakPart({ steps, growth, total }: Soak): string {
-  const names = [...(steps[0]?.memory.keys() ?? [])].filter((name) => name !== "postgres");
-  const series: Series[] = names.map((name) => ({
-    name,
-    points: steps.map(({ minute, memory }) => [minute, memory.get(name) ?? 0] as const),
-  }));
+  const linesOf = (read: (step: Step) => ReadonlyMap<string, number>): string => {
+    const names = [...(steps[0] === undefined ? [] : read(steps[0]).keys())];
+    const series: Series[] = names
+      .filter((name) => name !== "postgres")
+      .map((name) => ({
+        name,
+        points: steps.map((step) => [step.minute, read(step).get(name) ?? 0] as const),
+      }));
+    return linePlot(series);
+  };
   const rows = [...growth].map(([name, mib]) => [escaped(name), shown(mib)]);
   rows.push(["all", shown(total)]);
-  return `<h2>Memory under load, MiB by minute</h2>${linePlot(series)}
+  return `<h2>Memory under load, MiB by minute</h2>${linesOf(({ memory }) => memory)}
+<h2>What heaps held at least, MiB by minute</h2>${linesOf(({ heap }) => heap)}
 ${table(["", "growth in ten minutes"], rows)}`;
 }

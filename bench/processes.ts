@@ -50,6 +50,10 @@ export class Processes {
     );
   }
 
+  nameOf(pid: number): string {
+    return this.#names.get(pid) ?? String(pid);
+  }
+
   /** CPU time until now. */
   cpu(): Cpu {
     const found = new Map<string, number>();

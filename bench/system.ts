@@ -3,7 +3,7 @@ import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client } from "@piata/testkit/client";
-import { metricsOf } from "@piata/testkit/metrics";
+import { metricsOf, type Sample } from "@piata/testkit/metrics";
 import { type Shop, startShop } from "@piata/testkit/shop";
 import pg from "pg";
 import type { Customer, World } from "./flows.ts";
@@ -118,13 +118,38 @@ export class System {
     }
   }
 
+  /** What the programs show now. */
+  async #samples(): Promise<(Sample & { readonly pid: number })[]> {
+    const rows = (await this.shop.processes()).filter(({ httpAddress }) => httpAddress);
+    const shown = rows.map(async (row) => {
+      const { samples } = await metricsOf(row);
+      return samples.map((sample) => ({ ...sample, pid: row.pid }));
+    });
+    return (await Promise.all(shown)).flat();
+  }
+
+  /** MiB that the programs' heaps hold now. */
+  async heaps(): Promise<Map<string, number>> {
+    const found = new Map<string, number>();
+    for (const { name, value, pid } of await this.#samples()) {
+      if (name === "nodejs_heap_size_used_bytes") {
+        found.set(this.#processes.nameOf(pid), value / 2 ** 20);
+      }
+    }
+    return found;
+  }
+
+  /** Calls between programs until now, but those to discovery, which time makes. */
+  async calls(): Promise<number> {
+    return (await this.#samples())
+      .filter(({ name, labels }) => name === "piata_calls_total" && labels.service !== "discovery")
+      .reduce((sum, { value }) => sum + value, 0);
+  }
+
   /** Items and batches until now, by coalescer. */
   async batches(): Promise<Map<string, Batches>> {
     const found = new Map<string, { items: number; batches: number }>();
-    const rows = (await this.shop.processes()).filter(({ httpAddress }) => httpAddress);
-    const addresses = [...new Set(rows.map(({ httpAddress }) => httpAddress as string))];
-    const shown = await Promise.all(addresses.map((httpAddress) => metricsOf({ httpAddress })));
-    for (const { name, labels, value } of shown.flatMap(({ samples }) => samples)) {
+    for (const { name, labels, value } of await this.#samples()) {
       const [, part] = /^piata_batch_items_(sum|count)$/.exec(name) ?? [];
       const { batch } = labels;
       if (part === undefined || batch === undefined) continue;
