@@ -22,6 +22,7 @@ const CHECKS = [
   { name: "tsc -p scripts", folder: ".", command: ["tsc", "-p", "scripts"] },
   { name: "tsc -p e2e", folder: ".", command: ["tsc", "-p", "e2e"] },
   { name: "tsc -p chaos", folder: ".", command: ["tsc", "-p", "chaos"] },
+  { name: "tsc -p bench", folder: ".", command: ["tsc", "-p", "bench"] },
   { name: "tsc -p k8s-tests", folder: ".", command: ["tsc", "-p", "k8s-tests"] },
 ];
 
@@ -36,7 +37,7 @@ function testFiles(filters: readonly string[]): string[] {
   const compiled = globSync("{packages,services}/*/dist/**/*.test.js", { cwd: root })
     // The compiler leaves behind the output of a source that was removed.
     .filter((file) => existsSync(join(root, file.replace("/dist/", "/src/").replace(/js$/, "ts"))));
-  const direct = globSync(["{scripts,k8s-tests,e2e}/*.test.ts"], { cwd: root });
+  const direct = globSync(["{scripts,k8s-tests,e2e,bench}/*.test.ts"], { cwd: root });
   return [...compiled.sort(), ...direct.sort()].filter(
     (file) => filters.length === 0 || filters.some((part) => isMeant(file, part)),
   );
