@@ -51,7 +51,10 @@ async function watch(instance: RunningCatalog) {
 
 const reserve = (instance: RunningCatalog, productId: number) => {
   const lines = [{ productId, quantity: 1 }];
-  return instance.rpc.batchReserve({ items: [{ ...as(0), orderId: ++orderIds, lines }] }, options());
+  return instance.rpc.batchReserve(
+    { items: [{ ...as(0), orderId: ++orderIds, lines }] },
+    options(),
+  );
 };
 
 describe("a watch of the catalog", () => {

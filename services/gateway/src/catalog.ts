@@ -41,6 +41,8 @@ export interface CatalogOptions {
   log: Log;
   /** Products that are kept in memory at most; 0 asks the catalog each time. */
   cacheProductsMax: number;
+  /** A monotonic clock, in ms. */
+  now?(): number;
 }
 
 export interface CategoryInput {
@@ -61,7 +63,8 @@ interface ProductsArguments extends PageArguments {
 }
 
 /** The resolvers of categories and products, and the lookup that others share. */
-export function catalog(channel: Channel, { metrics, log, cacheProductsMax }: CatalogOptions) {
+export function catalog(channel: Channel, options: CatalogOptions) {
+  const { metrics, cacheProductsMax } = options;
   const rpc = channel.client(CatalogServiceService);
   const cache = new CatalogCache({
     productsMax: cacheProductsMax,
@@ -78,7 +81,7 @@ export function catalog(channel: Channel, { metrics, log, cacheProductsMax }: Ca
             if (categories) cache.dropCategories();
           },
           lost: () => cache.clear(),
-          log,
+          ...options,
         });
   const getProduct = batched(rpc.batchGetProducts, {
     name: "gateway.product",
