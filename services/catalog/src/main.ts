@@ -21,7 +21,11 @@ await run("catalog", settings, async ({ config, log, metrics, onStop }) => {
 
   // A connection of their own: when the others are all busy, changes are told all the same, or the
   // gateways would ask for everything just then.
-  const changesDb = new Database(databaseUrl, { program: "catalog-changes", connectionsMax: 1 });
+  const changesDb = new Database(databaseUrl, {
+    program: "catalog-changes",
+    connectionsMax: 1,
+    metrics,
+  });
   onStop(() => changesDb.close());
   const changeStore = new ChangeStore(changesDb);
   const changes = new Changes({ findChanges: (since) => changeStore.findChanges(since), log });

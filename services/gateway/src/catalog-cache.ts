@@ -213,6 +213,8 @@ export class CatalogCache {
       });
     gauge("piata_catalog_cache_products", "Products in the cache.", () => this.#products.size);
     gauge("piata_catalog_cache_bytes", "What they take, estimated.", () => this.#bytes);
+    // One that is switched off is nothing to worry about.
+    if (this.#options.productsMax === 0) return;
     gauge("piata_catalog_cache_live", "Whether the cache may be used now: 1 or 0.", () =>
       Number(this.#isOn()),
     );
