@@ -10,9 +10,10 @@ import type { Metrics } from "@piata/kit/metrics";
 import { Counter, Gauge } from "prom-client";
 import type { ShownProduct } from "./catalog.js";
 
-/** A product and its map entry, without its texts; measured with 10,000 of them. */
-const BYTES_BASE = 700;
-const BYTES_PER_CATEGORY = 150;
+// What a product takes, rather too much than too little: 290 bytes without texts, as measured, and up
+// to two for each character.
+const BYTES_BASE = 400;
+const BYTES_PER_CATEGORY = 130;
 /** Most products take less than half of it; those with the longest texts, five times as much. */
 const BYTES_PER_PRODUCT = 2_000;
 
