@@ -11,7 +11,7 @@ import {
   ending,
   offer,
   order,
-  unitsAvailable,
+  untilUnits,
 } from "./market.ts";
 
 let shop: Shop;
@@ -26,7 +26,7 @@ test("a purchase is paid, and its units are sold", async () => {
   await addToCart(client, productId, 2);
   const orderId = await order(client);
   assert.deepEqual(await ending(client, orderId), { value: "PAID", reason: null });
-  assert.equal(await unitsAvailable(client, productId), 3);
+  await untilUnits(client, productId, 3);
   assert.deepEqual(await cartLines(client), {});
   await assertBooksAgree(shop);
 });
@@ -40,7 +40,7 @@ test("a declined card gives the stock and the cart back", async () => {
     value: "PAYMENT_FAILED",
     reason: "CARD_DECLINED",
   });
-  assert.equal(await unitsAvailable(client, productId), 5);
+  await untilUnits(client, productId, 5);
   assert.deepEqual(await cartLines(client), { [productId]: 2 });
   await assertBooksAgree(shop);
 });
@@ -56,8 +56,8 @@ test("more units than there are are rejected, all of the order or none", async (
     value: "ITEMS_REJECTED",
     reason: "OUT_OF_STOCK",
   });
-  assert.equal(await unitsAvailable(client, scarce), 3);
-  assert.equal(await unitsAvailable(client, plenty), 100);
+  await untilUnits(client, scarce, 3);
+  await untilUnits(client, plenty, 100);
   assert.deepEqual(await cartLines(client), { [scarce]: 4, [plenty]: 1 });
 });
 
@@ -98,6 +98,6 @@ test("200 parallel buyers of 100 units end in exactly 100 units sold", async () 
   );
   const count = (value: string) => endings.filter((end) => end === value).length;
   assert.deepEqual([count("PAID"), count("ITEMS_REJECTED")], [100, 100]);
-  assert.equal(await unitsAvailable(seller, productId), 0);
+  await untilUnits(seller, productId, 0);
   await assertBooksAgree(shop);
 });

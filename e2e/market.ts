@@ -89,6 +89,14 @@ export async function unitsAvailable(client: Client, productId: number): Promise
   return product.unitsAvailable;
 }
 
+/** Waits until so many units are shown: the gateway may know what was true a moment ago. */
+export async function untilUnits(client: Client, productId: number, units: number): Promise<void> {
+  await until(async () => (await unitsAvailable(client, productId)) === units, {
+    timeoutMs: 10_000,
+    what: `${units} units of product ${productId}`,
+  });
+}
+
 /** Waits until no order owes anything, then holds the books against each other. */
 export async function assertBooksAgree(shop: Shop): Promise<void> {
   await until(async () => (await openOrders(shop)) === 0, {

@@ -53,6 +53,7 @@ const SHARES: Readonly<Record<string, number>> = {
   Reconcile: 2,
   ListCategories: 10,
   Watch: 10,
+  WatchCatalog: 10,
   WatchRevocations: 10,
 };
 

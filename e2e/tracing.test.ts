@@ -14,9 +14,14 @@ let collector: Collector;
 let shop: Shop;
 before(async () => {
   collector = await startCollector();
-  // Only what a test asks for is recorded.
   shop = await startShop({
-    env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint, OTEL_TRACES_SAMPLER_ARG: "0" },
+    env: {
+      OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint,
+      // Only what a test asks for is recorded.
+      OTEL_TRACES_SAMPLER_ARG: "0",
+      // Each read is followed to the database.
+      GATEWAY_CATALOG_CACHE_PRODUCTS: "0",
+    },
   });
 });
 after(async () => {

@@ -18,6 +18,7 @@ export const IDEMPOTENT: ReadonlySet<string> = new Set([
   "/piata.catalog.v1.CatalogService/BatchSell",
   "/piata.catalog.v1.CatalogService/ListCategories",
   "/piata.catalog.v1.CatalogService/ListProducts",
+  "/piata.catalog.v1.CatalogService/WatchCatalog",
   "/piata.discovery.v1.DiscoveryService/Heartbeat",
   "/piata.discovery.v1.DiscoveryService/Watch",
   "/piata.discovery.v1.DiscoveryService/Withdraw",

@@ -279,4 +279,30 @@ describe("a stream", () => {
     for await (const _ of trial.discovery.watch({}, stop.signal)) assert.fail("it was aborted");
     await until(() => ended === opened);
   });
+
+  it("ends when its caller does not read it, and what it says does not pile up", async (t) => {
+    const long = { ...listing, withdrawnIds: ["x".repeat(10_000)] };
+    let [said, ended] = [0, false];
+    const trial = await serve({
+      watch: () =>
+        new Observable((watcher) => {
+          const speak = setInterval(() => {
+            watcher.next(long);
+            said += 1;
+          }, 5);
+          return () => {
+            clearInterval(speak);
+            ended = true;
+          };
+        }),
+    });
+    t.after(() => trial.close());
+    const messages = trial.discovery.watch({})[Symbol.asyncIterator]();
+    for (let read = 0; read < 50; read += 1) {
+      assert.equal((await messages.next()).done, false);
+    }
+    await until(() => ended);
+    const unread = said - 50;
+    assert.ok(unread < 200, `${unread} messages waited`);
+  });
 });

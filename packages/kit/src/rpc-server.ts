@@ -3,13 +3,14 @@
  * Failures.
  */
 import "reflect-metadata";
+import type { Writable } from "node:stream";
 import { type Metadata, Server, type ServiceError } from "@grpc/grpc-js";
 import type { RpcExceptionFilter } from "@nestjs/common";
 import { type ArgumentsHost, Catch, Module, type Provider, type Type } from "@nestjs/common";
 import { NestFactory } from "@nestjs/core";
 import { ServerGrpc } from "@nestjs/microservices";
 import { HealthImplementation } from "grpc-health-check";
-import { type Observable, Subject, takeUntil, throwError } from "rxjs";
+import { type Observable, Subject, takeUntil, takeWhile, throwError } from "rxjs";
 import { callLogger, type Loggable, traceOf } from "./call-log.js";
 import {
   deadlineExceeded,
@@ -173,11 +174,16 @@ class PiataServer extends ServerGrpc {
     });
   }
 
-  // A watch has no end of its own; its caller opens it again elsewhere.
+  // A watch has no end of its own; its caller opens it again elsewhere. One that does not read what it
+  // is told is ended too, or that would pile up here without end.
   override createStreamServiceMethod(handler: Handler) {
-    return super.createStreamServiceMethod(async (...call: Parameters<Handler>) =>
-      this.transformToObservable(await handler(...call)).pipe(takeUntil(this.#draining)),
-    );
+    return super.createStreamServiceMethod(async (...call: Parameters<Handler>) => {
+      const stream = call[2] as Writable;
+      return this.transformToObservable(await handler(...call)).pipe(
+        takeUntil(this.#draining),
+        takeWhile(() => !stream.writableNeedDrain),
+      );
+    });
   }
 
   endStreams(): void {

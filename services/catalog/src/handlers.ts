@@ -8,6 +8,8 @@ import { failedPrecondition, notFound } from "@piata/kit/errors";
 import { forUsers, onlyFrom, Rpc } from "@piata/kit/permission";
 import type { Handlers } from "@piata/kit/rpc-server";
 import { checkedId, checkedPage, pageToken } from "@piata/kit/validate";
+import { Observable } from "rxjs";
+import { Changes } from "./changes.js";
 import { newCategory, newProduct } from "./product.js";
 import { checkedWanted, type ReservationRow } from "./reservation.js";
 import { CatalogStore } from "./store.js";
@@ -23,10 +25,16 @@ export const RULES = Symbol("CatalogRules");
 @Controller()
 export class CatalogHandlers implements Handlers<rpc.CatalogServiceService> {
   readonly #store: CatalogStore;
+  readonly #changes: Changes;
   readonly #rules: CatalogRules;
 
-  constructor(@Inject(CatalogStore) store: CatalogStore, @Inject(RULES) rules: CatalogRules) {
+  constructor(
+    @Inject(CatalogStore) store: CatalogStore,
+    @Inject(Changes) changes: Changes,
+    @Inject(RULES) rules: CatalogRules,
+  ) {
     this.#store = store;
+    this.#changes = changes;
     this.#rules = rules;
   }
 
@@ -70,7 +78,9 @@ export class CatalogHandlers implements Handlers<rpc.CatalogServiceService> {
   @Rpc("CatalogService", forUsers)
   async createCategory(request: rpc.CreateCategoryRequest): Promise<rpc.CreateCategoryResponse> {
     const createdBy = this.#writer(request.context);
-    return { category: await this.#store.createCategory(newCategory(request, createdBy)) };
+    const category = await this.#store.createCategory(newCategory(request, createdBy));
+    this.#changes.pollSoon();
+    return { category };
   }
 
   @Rpc("CatalogService", forUsers)
@@ -85,6 +95,7 @@ export class CatalogHandlers implements Handlers<rpc.CatalogServiceService> {
   async batchReserve({ items }: rpc.BatchReserveRequest): Promise<rpc.BatchReserveResponse> {
     const results = await answerEach(items, checkedWanted, async (wanted) => {
       const rows = await this.#store.reserve(wanted);
+      this.#changes.pollSoon();
       return wanted.map(({ orderId }) => ({
         reservation: this.#reservation(rows.get(orderId) as ReservationRow),
       }));
@@ -102,6 +113,11 @@ export class CatalogHandlers implements Handlers<rpc.CatalogServiceService> {
     return { results: await this.#settle(items, "RELEASED") };
   }
 
+  @Rpc("CatalogService", onlyFrom("gateway"))
+  watchCatalog(): Observable<rpc.WatchCatalogResponse> {
+    return new Observable((subscriber) => this.#changes.watch(subscriber));
+  }
+
   #writer(context: ItemContext | undefined): number {
     return this.#rules.writers === "staff" ? staff(context) : signedIn(context);
   }
@@ -112,6 +128,7 @@ export class CatalogHandlers implements Handlers<rpc.CatalogServiceService> {
       ({ orderId }) => checkedId(orderId, "order_id"),
       async (orderIds) => {
         const rows = await this.#store.settle(orderIds, to);
+        if (to === "RELEASED") this.#changes.pollSoon();
         return orderIds.map((orderId) => {
           const row = rows.get(orderId);
           if (row?.state === to) return { reservation: this.#reservation(row) };

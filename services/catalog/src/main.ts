@@ -4,9 +4,12 @@ import { Passports } from "@piata/kit/passport";
 import { Database } from "@piata/kit/pg";
 import { openPublicKeys } from "@piata/kit/public-keys";
 import { run } from "@piata/kit/run";
+import { ChangeStore } from "./change-store.js";
+import { Changes } from "./changes.js";
 import { settings } from "./config.js";
 import { CatalogHandlers, RULES } from "./handlers.js";
 import { CatalogStore } from "./store.js";
+import { Upkeep } from "./upkeep.js";
 
 await run("catalog", settings, async ({ config, log, metrics, onStop }) => {
   const { databaseUrl, currencyCode, writers, writesPerDay, categoriesMax } = config;
@@ -15,6 +18,21 @@ await run("catalog", settings, async ({ config, log, metrics, onStop }) => {
   onStop(() => db.close());
   const store = new CatalogStore(db, { currencyCode, writesPerDay, categoriesMax });
   await store.settleCurrency();
+
+  // A connection of their own: when the others are all busy, changes are told all the same, or the
+  // gateways would ask for everything just then.
+  const changesDb = new Database(databaseUrl, {
+    program: "catalog-changes",
+    connectionsMax: 1,
+    metrics,
+  });
+  onStop(() => changesDb.close());
+  const changeStore = new ChangeStore(changesDb);
+  const changes = new Changes({ findChanges: (since) => changeStore.findChanges(since), log });
+  onStop(() => changes.close());
+  const upkeep = new Upkeep({ deleteChanges: (before) => changeStore.deleteChanges(before), log });
+  onStop(() => upkeep.stop());
+
   const passports = new Passports(await openPublicKeys(config.publicKeysFile), log);
   return {
     services: { "piata.catalog.v1.CatalogService": CatalogServiceService },
@@ -22,6 +40,7 @@ await run("catalog", settings, async ({ config, log, metrics, onStop }) => {
     controllers: [CatalogHandlers],
     providers: [
       { provide: CatalogStore, useValue: store },
+      { provide: Changes, useValue: changes },
       { provide: RULES, useValue: { currencyCode, writers } },
     ],
   };

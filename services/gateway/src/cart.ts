@@ -1,15 +1,12 @@
 /** The cart: its lines are the cart service's, what they show is the catalog's. */
 import { CartServiceService, type Line } from "@piata/contracts/cart";
-import type { Product } from "@piata/contracts/catalog";
-import type { Money } from "@piata/contracts/money";
 import { batched } from "@piata/kit/batch";
 import type { Context } from "@piata/kit/context";
 import { isFailure } from "@piata/kit/errors";
 import type { Metrics } from "@piata/kit/metrics";
-import { units } from "@piata/kit/money";
 import type { Channel } from "@piata/kit/rpc-client";
 import { checkedId } from "@piata/kit/validate";
-import { type Catalog, toGraphql, toMoney } from "./catalog.js";
+import type { Catalog } from "./catalog.js";
 import { naming } from "./errors.js";
 import type { GraphqlContext } from "./graphql-context.js";
 
@@ -84,16 +81,9 @@ export function cart(channel: Channel, catalog: Catalog, metrics: Metrics) {
 /** What the base contract shows of a line; undefined when its product is gone. */
 async function itemOf(catalog: Catalog, context: Context, { productId, quantity }: Line) {
   try {
-    const { name, imageUrl, price } = await catalog.product(context, productId);
-    const { amountMinor, currencyCode } = price as Money;
-    return {
-      productId,
-      quantity,
-      name,
-      imageUrl,
-      price: Math.floor(units(amountMinor, currencyCode) + 0.5),
-      exactPrice: toMoney({ amountMinor, currencyCode }),
-    };
+    const { name, imageUrl, price, exactPrice } = await catalog.product(context, productId);
+    const rounded = Math.floor(price + 0.5);
+    return { productId, quantity, name, imageUrl, price: rounded, exactPrice };
   } catch (error) {
     if (isFailure(error, "PRODUCT_NOT_FOUND")) return undefined;
     throw error;
@@ -102,12 +92,10 @@ async function itemOf(catalog: Catalog, context: Context, { productId, quantity 
 
 /** A line with its product, or without while the catalog does not answer. */
 async function lineOf(catalog: Catalog, context: Context, { productId, quantity }: Line) {
-  const product = await catalog.product(context, productId).then(
-    (found: Product) => toGraphql(found),
-    (error) => {
-      if (isFailure(error)) return null;
-      throw error;
-    },
-  );
-  return { productId, quantity, product };
+  try {
+    return { productId, quantity, product: await catalog.product(context, productId) };
+  } catch (error) {
+    if (isFailure(error)) return { productId, quantity, product: null };
+    throw error;
+  }
 }

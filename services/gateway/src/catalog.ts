@@ -1,21 +1,48 @@
 /** Categories and products. */
-import { CatalogServiceService, type Product } from "@piata/contracts/catalog";
+import {
+  CatalogServiceService,
+  type Product,
+  type ProductCategory,
+} from "@piata/contracts/catalog";
 import type { Money } from "@piata/contracts/money";
 import { batched } from "@piata/kit/batch";
 import { coalesce } from "@piata/kit/coalesce";
 import { type Context, together } from "@piata/kit/context";
+import type { Log } from "@piata/kit/log";
 import type { Metrics } from "@piata/kit/metrics";
 import { units } from "@piata/kit/money";
 import type { Channel } from "@piata/kit/rpc-client";
 import { checkedId } from "@piata/kit/validate";
+import { CatalogCache } from "./catalog-cache.js";
+import { CatalogChanges } from "./catalog-changes.js";
 import { naming } from "./errors.js";
 import type { GraphqlContext } from "./graphql-context.js";
 import { PAGE_FIELDS, type PageArguments, pageRequest } from "./page.js";
 
+/** A product as the schema has it; base and added fields. It is shared by those who ask for it. */
+export interface ShownProduct {
+  readonly id: number;
+  readonly name: string;
+  readonly price: number;
+  readonly exactPrice: { readonly amountMinor: number; readonly currency: string };
+  readonly unitsAvailable: number;
+  readonly imageUrl: string;
+  readonly categories: readonly ProductCategory[];
+}
+
 /** What other resolvers need of the catalog. */
 export interface Catalog {
-  /** Throws NOT_FOUND / PRODUCT_NOT_FOUND. */
-  product(context: Context, id: number): Promise<Product>;
+  /** At once when it is known. Throws NOT_FOUND / PRODUCT_NOT_FOUND. */
+  product(context: Context, id: number): ShownProduct | Promise<ShownProduct>;
+}
+
+export interface CatalogOptions {
+  metrics: Metrics;
+  log: Log;
+  /** Products that are kept in memory at most; 0 asks the catalog each time. */
+  cacheProductsMax: number;
+  /** A monotonic clock, in ms. */
+  now?(): number;
 }
 
 export interface CategoryInput {
@@ -36,28 +63,51 @@ interface ProductsArguments extends PageArguments {
 }
 
 /** The resolvers of categories and products, and the lookup that others share. */
-export function catalog(channel: Channel, metrics: Metrics) {
+export function catalog(channel: Channel, options: CatalogOptions) {
+  const { metrics, cacheProductsMax } = options;
   const rpc = channel.client(CatalogServiceService);
+  const cache = new CatalogCache({
+    productsMax: cacheProductsMax,
+    isLive: () => changes?.isLive === true,
+    metrics,
+  });
+  const changes =
+    cacheProductsMax === 0
+      ? undefined
+      : new CatalogChanges({
+          catalog: rpc,
+          changed: ({ productIds, categories }) => {
+            for (const id of productIds) cache.dropProduct(id);
+            if (categories) cache.dropCategories();
+          },
+          lost: () => cache.clear(),
+          ...options,
+        });
   const getProduct = batched(rpc.batchGetProducts, {
     name: "gateway.product",
     metrics,
     key: ({ productId }) => productId,
   });
-  const categories = coalesce({
+  const getCategories = coalesce({
     ...metrics.batches("gateway.categories"),
     key: () => 0,
     context: (asked: Context) => asked,
     send: async (_, merged) => [(await rpc.listCategories({}, together(merged))).categories],
   });
 
-  const product: Catalog["product"] = async (context, productId) =>
-    (await getProduct(context, { productId })).product as Product;
+  const product: Catalog["product"] = (context, productId) =>
+    cache.findProduct(productId) ??
+    cache.fetchProduct(productId, async () =>
+      toGraphql((await getProduct(context, { productId })).product as Product),
+    );
+  const categories = (context: Context) =>
+    cache.findCategories() ?? cache.fetchCategories(() => getCategories(context));
 
   const resolvers = {
     Query: {
       categories: (_: unknown, __: unknown, { anyone }: GraphqlContext) => categories(anyone),
-      product: async (_: unknown, { id }: { id: number }, { anyone }: GraphqlContext) =>
-        toGraphql(await product(anyone, checkedId(id, "id"))),
+      product: (_: unknown, { id }: { id: number }, { anyone }: GraphqlContext) =>
+        product(anyone, checkedId(id, "id")),
       products: async (_: unknown, page: ProductsArguments, { anyone }: GraphqlContext) => {
         const request = {
           categoryId: page.categoryId == null ? 0 : checkedId(page.categoryId, "categoryId"),
@@ -75,7 +125,10 @@ export function catalog(channel: Channel, metrics: Metrics) {
         context: GraphqlContext,
       ) => {
         const caller = await context.signedIn();
-        return (await rpc.createCategory(input, caller)).category;
+        const created = await rpc.createCategory(input, caller);
+        // Who has just created it shall see it in the list, however soon they look.
+        cache.dropCategories();
+        return created.category;
       },
       createProduct: async (
         _: unknown,
@@ -94,11 +147,10 @@ export function catalog(channel: Channel, metrics: Metrics) {
       },
     },
   };
-  return { product, resolvers };
+  return { product, resolvers, close: async () => changes?.close() };
 }
 
-/** A product as the schema has it; base and added fields. */
-export function toGraphql(product: Product) {
+function toGraphql(product: Product): ShownProduct {
   const { id, name, unitsAvailable, imageUrl, categories } = product;
   const price = product.price as Money;
   return {

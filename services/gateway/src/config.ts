@@ -103,6 +103,11 @@ export const settings = {
   catalogTarget: target("catalog"),
   cartTarget: target("cart"),
   orderTarget: target("order"),
+  catalogCacheProducts: setting(
+    "GATEWAY_CATALOG_CACHE_PRODUCTS",
+    optional(integer(0, 1_000_000), 10_000),
+    "Products that it keeps in memory at most, 2 kB for each on average, and the list of categories, while the catalog tells it what changes; 0 keeps nothing.",
+  ),
   graphiql: setting(
     "GATEWAY_GRAPHIQL",
     optional(choice(["on", "off"]), "off"),

@@ -18,7 +18,12 @@ await run("gateway", settings, async ({ config, log, metrics, connect, onStop })
   const accessRpc = accessChannel.client(AccessServiceService);
   const sessions = new Sessions({ access: accessRpc, metrics, log });
   onStop(() => sessions.close());
-  const products = catalog(connect("catalog", config.catalogTarget), metrics);
+  const products = catalog(connect("catalog", config.catalogTarget), {
+    metrics,
+    log,
+    cacheProductsMax: config.catalogCacheProducts,
+  });
+  onStop(() => products.close());
   const parts: { resolvers: Resolvers }[] = [
     { resolvers: { Query: { hello: () => "Hello from piata." } } },
     access({ channel: accessChannel, access: accessRpc }),

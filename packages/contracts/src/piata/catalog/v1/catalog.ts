@@ -6,7 +6,7 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import type { handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
+import type { handleServerStreamingCall, handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 import { Status } from "../../../google/rpc/status.js";
 import { ItemContext } from "../../common/v1/item.js";
 import { Money } from "../../common/v1/money.js";
@@ -223,6 +223,16 @@ export interface BatchReleaseResponse {
 export interface BatchReleaseResponse_Result {
   reservation?: Reservation | undefined;
   failure?: Status | undefined;
+}
+
+export interface WatchCatalogRequest {
+}
+
+export interface WatchCatalogResponse {
+  /** Products that are no longer as they were, of which units are available not least. Some are new. */
+  productIds: number[];
+  /** Whether the list of categories is another one. */
+  categories: boolean;
 }
 
 function createBaseCategory(): Category {
@@ -2094,6 +2104,112 @@ export const BatchReleaseResponse_Result: MessageFns<BatchReleaseResponse_Result
   },
 };
 
+function createBaseWatchCatalogRequest(): WatchCatalogRequest {
+  return {};
+}
+
+export const WatchCatalogRequest: MessageFns<WatchCatalogRequest> = {
+  encode(_: WatchCatalogRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchCatalogRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchCatalogRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseWatchCatalogResponse(): WatchCatalogResponse {
+  return { productIds: [], categories: false };
+}
+
+export const WatchCatalogResponse: MessageFns<WatchCatalogResponse> = {
+  encode(message: WatchCatalogResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.productIds.length !== 0) {
+      writer.uint32(10).fork();
+      for (const v of message.productIds) {
+        writer.int32(v);
+      }
+      writer.join();
+    }
+    if (message.categories !== false) {
+      writer.uint32(16).bool(message.categories);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchCatalogResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchCatalogResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag === 8) {
+              message.productIds.push(reader.int32());
+
+              continue;
+            }
+
+            if (tag === 10) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.productIds.push(reader.int32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.categories = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 /** What is for sale, and how much of it is left. */
 export type CatalogServiceService = typeof CatalogServiceService;
 export const CatalogServiceService = {
@@ -2211,6 +2327,24 @@ export const CatalogServiceService = {
       Buffer.from(BatchReleaseResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): BatchReleaseResponse => BatchReleaseResponse.decode(value),
   },
+  /**
+   * What has changed, soon after it was committed, whoever wrote it: within 20 ms when it was this
+   * instance, else within 100 ms. The first message comes when the watch has begun, and an empty one
+   * at least every 300 ms. A caller that keeps answers of this service may use only those that it
+   * asked for after the first message, and only while this stream is younger than a second; it
+   * forgets them when the stream ends, as it does when changes may have been missed.
+   * Only the gateway calls it.
+   */
+  watchCatalog: {
+    path: "/piata.catalog.v1.CatalogService/WatchCatalog" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: WatchCatalogRequest): Buffer => Buffer.from(WatchCatalogRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): WatchCatalogRequest => WatchCatalogRequest.decode(value),
+    responseSerialize: (value: WatchCatalogResponse): Buffer =>
+      Buffer.from(WatchCatalogResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): WatchCatalogResponse => WatchCatalogResponse.decode(value),
+  },
 } as const;
 
 export interface CatalogServiceServer extends UntypedServiceImplementation {
@@ -2254,6 +2388,15 @@ export interface CatalogServiceServer extends UntypedServiceImplementation {
    * an item: FAILED_PRECONDITION / RESERVATION_STATE when the order's units are sold.
    */
   batchRelease: handleUnaryCall<BatchReleaseRequest, BatchReleaseResponse>;
+  /**
+   * What has changed, soon after it was committed, whoever wrote it: within 20 ms when it was this
+   * instance, else within 100 ms. The first message comes when the watch has begun, and an empty one
+   * at least every 300 ms. A caller that keeps answers of this service may use only those that it
+   * asked for after the first message, and only while this stream is younger than a second; it
+   * forgets them when the stream ends, as it does when changes may have been missed.
+   * Only the gateway calls it.
+   */
+  watchCatalog: handleServerStreamingCall<WatchCatalogRequest, WatchCatalogResponse>;
 }
 
 function longToNumber(int64: { toString(): string }): number {
