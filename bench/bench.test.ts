@@ -201,12 +201,25 @@ describe("what is found", () => {
   it("grows by the slope of the line through it", () => {
     const line = [0, 1, 2, 3].map((x) => [x, 5 + 2 * x] as const);
     assert.ok(Math.abs(slope(line) - 2) < 1e-9);
-    // What a heap does while it fills for the first time is no growth.
-    const steps = [0, 1, 2, 3, 4, 5].map((minute) => ({
-      minute,
-      heap: new Map([["gateway", minute < 3 ? 10 * minute : 30 + minute]]),
-    }));
-    assert.ok(Math.abs((growthOf(steps).get("gateway") ?? 0) - 10) < 1e-9);
+    const growth = (heapAt: (minute: number) => number) => {
+      const minutes = Array.from({ length: 20 }, (_, minute) => minute);
+      const steps = minutes.map((minute) => ({
+        minute,
+        heap: new Map([["gateway", heapAt(minute)]]),
+      }));
+      return growthOf(steps).get("gateway") ?? Number.NaN;
+    };
+    // What a heap does while it fills for the first time is no growth, nor what waits to be collected.
+    assert.equal(
+      growth((minute) => Math.min(10 * minute, 80)),
+      0,
+    );
+    assert.equal(
+      growth((minute) => (minute % 2 === 0 ? 80 : 200)),
+      0,
+    );
+    const leak = growth((minute) => 80 + 3 * minute + (minute % 2 === 0 ? 0 : 100));
+    assert.ok(leak > 25 && leak < 35, `${leak}`);
   });
 
   it("is held against the targets, and told on a page that shows what was said by others as text", () => {

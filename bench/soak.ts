@@ -84,13 +84,19 @@ async function lowestHeaps(system: System, done: Promise<unknown>): Promise<ByPr
   return lowest;
 }
 
-/** MiB in ten minutes, by the second half of the steps. */
+/**
+ * MiB in ten minutes, by the second half of the steps. A heap that was not cleaned in a step is taken for
+ * what it was in the step before or after.
+ */
 export function growthOf(steps: readonly Pick<Step, "minute" | "heap">[]): Map<string, number> {
-  const second = steps.slice(Math.floor(steps.length / 2));
-  const names = [...(second[0]?.heap.keys() ?? [])];
+  const heapAt = (step: number, name: string) => steps[step]?.heap.get(name) ?? Infinity;
+  const from = Math.floor(steps.length / 2);
   return new Map(
-    names.map((name) => {
-      const points = second.map(({ minute, heap }) => [minute, heap.get(name) ?? 0] as const);
+    [...(steps[from]?.heap.keys() ?? [])].map((name) => {
+      const points = steps.slice(from).map(({ minute }, index) => {
+        const around = [-1, 0, 1].map((offset) => heapAt(from + index + offset, name));
+        return [minute, Math.min(...around)] as const;
+      });
       return [name, MINUTES * slope(points)];
     }),
   );
