@@ -239,6 +239,11 @@ describe("the gateway", () => {
       await shop.sql("catalog", `delete from ${table} where product_id = $1`, [goes]);
     }
     await shop.sql("catalog", "delete from products where id = $1", [goes]);
+    // The gateway is told a moment later.
+    await until(async () => {
+      const { data } = await ask(shop.url, CART, { headers: buyer.headers });
+      return data.cart.lines[1].product === null;
+    });
     for (let time = 0; time < 3; time++) {
       const { data, errors } = await ask(shop.url, CART, { headers: buyer.headers });
       assert.deepEqual(errors, []);
