@@ -22,6 +22,8 @@ export interface ShopOptions {
   /** A folder of the test's own, which it removes; one is made, and removed by stop, without. */
   readonly dataDir?: string;
   readonly demo?: boolean;
+  /** All programs in one process: starts sooner, for tests that are not about processes. */
+  readonly compact?: boolean;
 }
 
 export interface ShopProcess {
@@ -87,10 +89,12 @@ async function newFolder(): Promise<string> {
   return folder;
 }
 
-function launch(dataDir: string, { replicas = {}, env, demo }: ShopOptions): ChildProcess {
+function launch(dataDir: string, options: ShopOptions): ChildProcess {
+  const { replicas = {}, env, demo, compact } = options;
   const counts = Object.entries(replicas).map(([name, count]) => `${name}=${count}`);
   const args = [LAUNCHER, "--port", "0", "--data", dataDir, "--replicas", counts.join(",")];
   if (!demo) args.push("--no-demo");
+  if (compact) args.push("--compact");
   // The channel ends the shop when the test's process dies, however it does.
   return spawn(process.execPath, args, {
     stdio: ["ignore", "pipe", "pipe", "ipc"],
