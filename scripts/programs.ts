@@ -29,6 +29,8 @@ const LOCAL_ADDRESSES = {
   ),
 };
 
+const FLAGS = (process.env.XFLAGS ?? "").split(" ").filter(Boolean);
+
 const LOG_BYTES_MAX = 32 * 1024 * 1024;
 
 export type DatabaseUrls = Readonly<Partial<Record<ServiceWithDatabase, string>>>;
@@ -57,6 +59,7 @@ export function specsOf(name: ProgramName, shared: Shared): ProgramSpec[] {
     instance: index + 1,
     hosts: [name],
     main: join(root, mainOf(name)),
+    flags: FLAGS,
     env: environmentOf(name, index + 1, shared),
     log: join(options.dataDir, "logs", `${name}-${index + 1}.log`),
     inherits: name === "gateway" ? shared.gatewayFd : undefined,
@@ -74,6 +77,7 @@ export function compactSpec(shared: Omit<Shared, "discoveryAddresses">): Program
     instance: 1,
     hosts: PROGRAMS,
     main: join(root, mainOf(COMPACT)),
+    flags: FLAGS,
     env: Object.assign({}, ...envs),
     log: join(options.dataDir, "logs", `${COMPACT}-1.log`),
     inherits: gatewayFd,

@@ -75,9 +75,11 @@ export class LocalCall implements ServerInterceptingCallInterface {
     } else if (this.#reads === 2) this.#listener?.onReceiveHalfClose();
   }
 
-  /** Its caller does not wait any more. */
-  cancel(): void {
-    if (this.#end()) this.#listener?.onCancel();
+  /** Ends it before its handler has: its caller does not wait any more, or is told this. */
+  cancel(told?: StatusObject): void {
+    if (!this.#end()) return;
+    this.#listener?.onCancel();
+    if (told) this.#sent.onStatus(told);
   }
 
   sendMetadata(): void {
@@ -186,9 +188,8 @@ export class LocalServer {
 
   /** Ends the calls that there are, as a connection that breaks would. */
   cutOff(): void {
-    for (const call of [...this.#calls]) {
-      call.sendStatus({ code: status.UNAVAILABLE, details: "cut off", metadata: null });
-    }
+    const told = { code: status.UNAVAILABLE, details: "cut off", metadata: new Metadata() };
+    for (const call of [...this.#calls]) call.cancel(told);
   }
 
   #intercepted(call: LocalCall, { definition }: Method): ServerInterceptingCallInterface {

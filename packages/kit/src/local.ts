@@ -248,8 +248,9 @@ class LocalStream extends Readable {
     if (how.code !== status.OK) this.emit("error", errorOf(how));
   }
 
+  /** Soon: whoever cancels it before it listens is not hit by its error. */
   cancel(): void {
-    this.#fail(statusOf(status.CANCELLED, "Cancelled on client"));
+    process.nextTick(() => this.#fail(statusOf(status.CANCELLED, "Cancelled on client")));
   }
 
   #fail(how: StatusObject): void {

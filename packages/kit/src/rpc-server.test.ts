@@ -2,25 +2,9 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Client, credentials, type MethodDefinition } from "@grpc/grpc-js";
 import { Controller } from "@nestjs/common";
-import { until } from "@piata/testkit/until";
 import { service as health } from "grpc-health-check";
-import { Observable } from "rxjs";
-import { notFound } from "./errors.js";
 import { fromEveryone, Rpc } from "./permission.js";
-import {
-  charged,
-  chargeItem,
-  DiscoveryTrial,
-  gate,
-  openTrialLog,
-  PaymentTrial,
-  serve,
-  soon,
-  traceId,
-} from "./trial.js";
-
-const CHARGE = "piata.payment.v1.PaymentService/BatchCharge";
-const listing = { instances: [], settled: true, withdrawnIds: [] };
+import { DiscoveryTrial, PaymentTrial, serve, soon } from "./trial.js";
 
 function checkHealth(address: string, serviceName: string): Promise<string> {
   const client = new Client(address, credentials.createInsecure());
@@ -42,62 +26,6 @@ function checkHealth(address: string, serviceName: string): Promise<string> {
     );
   });
 }
-
-describe("the log of a server", () => {
-  it("has one line per call, with who, what and how long, and nothing of its body", async (t) => {
-    const { log, lines, text } = openTrialLog();
-    const trial = await serve({ batchCharge: async () => ({ results: [charged] }) }, { log });
-    t.after(() => trial.close());
-    await trial.payment.batchCharge({ items: [chargeItem(1)] }, soon());
-    const [line, ...more] = lines().filter(({ msg }) => msg === "call");
-    assert.deepEqual(more, []);
-    const { rpc, code, reason, caller, durationMs } = line ?? {};
-    assert.deepEqual([rpc, code, reason, caller], [CHARGE, "OK", undefined, "test"]);
-    assert.deepEqual([line?.traceId, line?.items], [traceId, 1]);
-    assert.ok(typeof durationMs === "number" && durationMs > 0 && durationMs < 10_000);
-    assert.doesNotMatch(text(), /sandbox-secret-card|EUR|amountMinor/);
-  });
-
-  it("has the reason of a failed call, never its message, which may quote the caller", async (t) => {
-    const { log, lines, text } = openTrialLog();
-    const handlers = {
-      batchCharge: async () => {
-        throw notFound("NO_SUCH_CARD", "There is no card 4111.");
-      },
-    };
-    const trial = await serve(handlers, { log });
-    t.after(() => trial.close());
-    await assert.rejects(trial.payment.batchCharge({ items: [chargeItem(1)] }, soon()));
-    const line = lines().find(({ msg }) => msg === "call");
-    assert.deepEqual([line?.code, line?.reason], ["NOT_FOUND", "NO_SUCH_CARD"]);
-    assert.equal(line?.traceId, traceId);
-    assert.doesNotMatch(text(), /4111/);
-  });
-
-  it("ties a bug to its call and its trace", async (t) => {
-    const { log, lines } = openTrialLog();
-    const handlers = {
-      batchCharge: async () => {
-        throw new TypeError("a bug");
-      },
-    };
-    const trial = await serve(handlers, { log });
-    t.after(() => trial.close());
-    await assert.rejects(trial.payment.batchCharge({ items: [chargeItem(1)] }, soon()));
-    const bug = lines().find(({ level }) => level === "error");
-    assert.deepEqual([bug?.rpc, bug?.traceId], [CHARGE, traceId]);
-  });
-
-  it("counts each call in the metrics by its code", async (t) => {
-    const trial = await serve({ batchCharge: async () => ({ results: [charged] }) });
-    t.after(() => trial.close());
-    await trial.payment.batchCharge({ items: [chargeItem(1)] }, soon());
-    const { registry } = trial.metrics;
-    const { values = [] } = (await registry.getSingleMetric("piata_answered_total")?.get()) ?? {};
-    const counted = values.map(({ labels: { method, code }, value }) => [method, code, value]);
-    assert.deepEqual(counted, [[CHARGE, "OK", 1]]);
-  });
-});
 
 describe("the start of a server", () => {
   it("is refused when a method has no handler, and then nothing listens", async () => {
@@ -145,121 +73,5 @@ describe("the health of a server", () => {
       assert.equal(await checkHealth(trial.address, name), "NOT_SERVING");
     }
     await assert.rejects(checkHealth(trial.address, "no.such.Service"), { code: 5 });
-  });
-});
-
-describe("a server that has too much to do", () => {
-  it("refuses at once what is more than it can work on, and takes more when there is room", async (t) => {
-    const finish = gate();
-    const trial = await serve({
-      batchCharge: async () => {
-        await finish.promise;
-        return { results: [charged] };
-      },
-    });
-    t.after(() => trial.close());
-    const call = () => trial.payment.batchCharge({ items: [chargeItem(1)] }, soon());
-    const calls = Array.from({ length: 300 }, () => call().catch((error) => error));
-    const refused = await Promise.all(calls.slice(256));
-    for (const failure of refused) {
-      assert.deepEqual([failure.code, failure.reason], ["RESOURCE_EXHAUSTED", "OVERLOADED"]);
-    }
-    finish.resolve();
-    for (const answer of await Promise.all(calls.slice(0, 256))) assert.ok("results" in answer);
-    await call();
-  });
-});
-
-describe("the end of a server", () => {
-  it("waits for a call in flight", async () => {
-    const [begun, finish] = [gate(), gate()];
-    const trial = await serve({
-      batchCharge: async () => {
-        begun.resolve();
-        await finish.promise;
-        return { results: [charged] };
-      },
-    });
-    const call = trial.payment.batchCharge({ items: [chargeItem(1)] }, soon());
-    await begun.promise;
-    const closed = trial.server.close(10_000);
-    await assert.rejects(checkHealth(trial.address, ""), "new calls are refused");
-    finish.resolve();
-    assert.deepEqual((await call).results[0]?.payment, charged.payment);
-    await closed;
-    trial.channel.close();
-  });
-
-  it("cuts a call off that outlasts the bound", async () => {
-    const [begun, finish] = [gate(), gate()];
-    const trial = await serve({
-      batchCharge: async () => {
-        begun.resolve();
-        await finish.promise;
-        return { results: [charged] };
-      },
-    });
-    const cut = assert.rejects(trial.payment.batchCharge({ items: [chargeItem(1)] }, soon()), {
-      code: "UNAVAILABLE",
-    });
-    await begun.promise;
-    const start = performance.now();
-    await trial.server.close(50);
-    assert.ok(performance.now() - start < 2_000);
-    await cut;
-    finish.resolve();
-    trial.channel.close();
-  });
-
-  it("ends the streams there are when it drains, and those opened since when it closes", async () => {
-    let ended = 0;
-    const trial = await serve({
-      watch: () =>
-        new Observable((watcher) => {
-          watcher.next(listing);
-          return () => {
-            ended += 1;
-          };
-        }),
-    });
-    const open = async () => {
-      const messages = trial.discovery.watch({})[Symbol.asyncIterator]();
-      assert.deepEqual(await messages.next(), { done: false, value: listing });
-      return messages;
-    };
-    const early = await open();
-    trial.server.drain();
-    assert.equal((await early.next()).done, true);
-    const late = await open();
-    const start = performance.now();
-    await trial.server.close(10_000);
-    assert.equal((await late.next()).done, true);
-    assert.ok(performance.now() - start < 2_000);
-    assert.equal(ended, 2);
-    trial.channel.close();
-  });
-});
-
-describe("a stream", () => {
-  it("is unsubscribed when its caller breaks off or aborts", async (t) => {
-    let [opened, ended] = [0, 0];
-    const trial = await serve({
-      watch: () =>
-        new Observable((watcher) => {
-          opened += 1;
-          watcher.next(listing);
-          return () => {
-            ended += 1;
-          };
-        }),
-    });
-    t.after(() => trial.close());
-    for await (const _ of trial.discovery.watch({})) break;
-    await until(() => ended === 1);
-    const stop = new AbortController();
-    for await (const _ of trial.discovery.watch({}, stop.signal)) stop.abort();
-    await until(() => ended === 2);
-    for await (const _ of trial.discovery.watch({}, stop.signal)) assert.fail("it was aborted");
-    await until(() => ended === opened);
   });
 });
