@@ -29,7 +29,12 @@ const LOCAL_ADDRESSES = {
   ),
 };
 
-const FLAGS = (process.env.XFLAGS ?? "").split(" ").filter(Boolean);
+/**
+ * Bounds of memory, in MB; docs/performance.md has what they save and cost. Node would let the young
+ * generation grow to 48 and keep it, and the old one to a sixth of the machine.
+ */
+const NODE_OPTIONS = "--max-semi-space-size=4 --max-old-space-size=512";
+const NODE_OPTIONS_COMPACT = "--max-semi-space-size=4 --max-old-space-size=1024";
 
 const LOG_BYTES_MAX = 32 * 1024 * 1024;
 
@@ -59,7 +64,6 @@ export function specsOf(name: ProgramName, shared: Shared): ProgramSpec[] {
     instance: index + 1,
     hosts: [name],
     main: join(root, mainOf(name)),
-    flags: FLAGS,
     env: environmentOf(name, index + 1, shared),
     log: join(options.dataDir, "logs", `${name}-${index + 1}.log`),
     inherits: name === "gateway" ? shared.gatewayFd : undefined,
@@ -77,7 +81,6 @@ export function compactSpec(shared: Omit<Shared, "discoveryAddresses">): Program
     instance: 1,
     hosts: PROGRAMS,
     main: join(root, mainOf(COMPACT)),
-    flags: FLAGS,
     env: Object.assign({}, ...envs),
     log: join(options.dataDir, "logs", `${COMPACT}-1.log`),
     inherits: gatewayFd,
@@ -90,11 +93,11 @@ export const mainOf = (name: string): string =>
 
 // What the caller's environment sets wins over our defaults. No program sees another's secrets.
 function environmentOf(name: ProgramName, instance: number, shared: Shared): NodeJS.ProcessEnv {
-  const { options, discoveryAddresses, databaseUrls, gatewayFd } = shared;
+  const { root, options, discoveryAddresses, databaseUrls, gatewayFd } = shared;
   const prefix = name.toUpperCase();
   const given = Object.entries(process.env).filter(([key]) => !isSecretOfOther(key, name));
   const env: NodeJS.ProcessEnv = {
-    NODE_COMPILE_CACHE: join(options.dataDir, "cache"),
+    NODE_COMPILE_CACHE: join(root, "node_modules", ".cache", "piata"),
     SHOP_CURRENCY: "EUR",
     PIATA_VERSION: version,
     PIATA_PUBLIC_KEYS_FILE: publicKeysFile(options.dataDir),
@@ -106,6 +109,8 @@ function environmentOf(name: ProgramName, instance: number, shared: Shared): Nod
     ...(name === "discovery" ? {} : { DISCOVERY_ADDRESSES: discoveryAddresses.join(",") }),
     ...(options.compact ? LOCAL_ADDRESSES : {}),
     ...Object.fromEntries(given),
+    // The last word on an option wins: the caller's.
+    NODE_OPTIONS: `${options.compact ? NODE_OPTIONS_COMPACT : NODE_OPTIONS} ${process.env.NODE_OPTIONS ?? ""}`,
   };
   const url = databaseUrls[name as ServiceWithDatabase];
   if (url !== undefined) env[databaseVariable(name as ServiceWithDatabase)] ||= url;
@@ -160,7 +165,7 @@ export function tlsDir(dataDir: string, name: ProgramName | "operator"): string 
 export async function prepareFolder({ dataDir }: Options): Promise<void> {
   await mkdir(dataDir, { recursive: true });
   await mkdir(join(dataDir, "secrets"), { recursive: true, mode: 0o700 });
-  for (const name of ["logs", "images", "cache"]) {
+  for (const name of ["logs", "images"]) {
     await mkdir(join(dataDir, name), { recursive: true });
   }
   await Promise.all([prepareKeys(dataDir), writeCertificates(join(dataDir, "secrets", "tls"))]);

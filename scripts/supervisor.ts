@@ -24,8 +24,6 @@ export interface ProgramSpec {
   readonly hosts: readonly string[];
   /** The JavaScript file to run. */
   readonly main: string;
-  /** What Node is told before it. */
-  readonly flags: readonly string[];
   readonly env: NodeJS.ProcessEnv;
   readonly log: string;
   /** A descriptor of ours that the program gets as INHERITED_FD. */
@@ -202,12 +200,12 @@ export class Program {
   }
 
   #fork(): ChildProcess {
-    const { main, flags, env, log, inherits } = this.spec;
+    const { main, env, log, inherits } = this.spec;
     const output = openSync(log, "a", 0o600);
     try {
       return fork(main, [], {
         // Flags of the launcher's own, such as --inspect, are not for its programs.
-        execArgv: [...flags],
+        execArgv: [],
         env: { ...env, ...this.#ports() },
         // A process group of its own: Ctrl-C in the terminal reaches the launcher alone, which
         // then stops the programs in order.
