@@ -130,6 +130,19 @@ describe("a compact shop", () => {
   });
 });
 
+it("programs in one process say together what is wrong with their settings, and end with 78", async () => {
+  const run = promisify(execFile)(process.execPath, [join(SCRIPTS, "compact.mjs")], {
+    env: { PATH: process.env.PATH },
+  });
+  await assert.rejects(run, ({ code, stderr }: { code: number; stderr: string }) => {
+    assert.equal(code, 78);
+    for (const name of ["ACCESS_DATABASE_URL", "PAYMENT_PROVIDER", "ORDER_DATABASE_URL"]) {
+      assert.ok(stderr.includes(`${name} is missing`), name);
+    }
+    return true;
+  });
+});
+
 it("the end of a compact shop is clean, and its folder is one for several processes too", async (t) => {
   const dataDir = await newFolder(t);
   const first = await startShop({ dataDir, compact: true });

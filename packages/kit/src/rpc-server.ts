@@ -6,8 +6,7 @@ import "reflect-metadata";
 import type { Metadata, ServiceError } from "@grpc/grpc-js";
 import type { RpcExceptionFilter } from "@nestjs/common";
 import { type ArgumentsHost, Catch, Module, type Provider, type Type } from "@nestjs/common";
-// Not the package's index, which loads a fifth more, a REPL among it.
-import { NestFactory } from "@nestjs/core/nest-factory.js";
+import { NestFactory } from "@nestjs/core";
 import { ServerGrpc } from "@nestjs/microservices";
 import { HealthImplementation } from "grpc-health-check";
 import { type Observable, Subject, takeUntil, throwError } from "rxjs";
