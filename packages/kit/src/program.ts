@@ -80,7 +80,8 @@ export interface Program {
   open(env?: NodeJS.ProcessEnv): Opened;
 }
 
-type Start<S extends Settings> = (given: Given<S>) => Promise<Serving | ProgramServer>;
+/** Starts a program with what it is given. */
+export type Start<S extends Settings> = (given: Given<S>) => Promise<Serving | ProgramServer>;
 
 /** A program of this name, which is started by `start` with its settings' values. */
 export const defineProgram = <S extends Settings & Common>(
