@@ -16,7 +16,7 @@ import {
 
 let shop: Shop;
 before(async () => {
-  shop = await startShop({ replicas: { order: 2 } });
+  shop = await startShop({ compact: true });
 });
 after(() => shop.stop());
 

@@ -64,6 +64,7 @@ describe("npm start", () => {
       [["--port", "70000"], /0 to 65535/],
       [["--replicas", "orders=2"], /orders=2.*discovery, access/],
       [["--replicas", "gateway=0"], /gateway can have 1 to 16/],
+      [["--compact", "--replicas", "order=2"], /--compact has one of each program/],
     ] as const) {
       const { code, output } = await launch([...args]);
       assert.equal(code, 2);

@@ -7,6 +7,7 @@ export const USAGE = `Usage: npm start -- [options]
   --port P             the port of the GraphQL API (default 30000; 0 for a free one)
   --data DIR           the folder that keeps everything (default .data)
   --replicas LIST      instances per program, such as gateway=2,catalog=3 (default one of each)
+  --compact            all programs in one process: less memory, one core, no --replicas
   --no-demo            do not load the demo catalogue
   --help               show this
 
@@ -22,6 +23,8 @@ export interface Options {
   readonly port: number;
   readonly dataDir: string;
   readonly demo: boolean;
+  /** All programs in one process. */
+  readonly compact: boolean;
   readonly replicas: Readonly<Record<ProgramName, number>>;
 }
 
@@ -30,12 +33,20 @@ export class UsageError extends Error {}
 
 export function readOptions(args: string[], env: NodeJS.ProcessEnv, root: string): Options {
   const values = parse(args);
+  const compact = values.compact ?? false;
+  const replicas = readReplicas(values.replicas ?? "");
+  if (compact && Object.values(replicas).some((count) => count > 1)) {
+    throw new UsageError(
+      "--compact has one of each program, in one process: leave out --replicas.",
+    );
+  }
   return {
     help: values.help ?? false,
     port: readPort(values.port ?? env.GATEWAY_PORT ?? String(DEFAULT_PORT)),
     dataDir: resolve(root, values.data ?? ".data"),
     demo: values.demo ?? true,
-    replicas: readReplicas(values.replicas ?? ""),
+    compact,
+    replicas,
   };
 }
 
@@ -53,6 +64,7 @@ function parse(args: string[]) {
         port: { type: "string" },
         data: { type: "string" },
         demo: { type: "boolean" },
+        compact: { type: "boolean" },
         replicas: { type: "string" },
       },
       allowNegative: true,

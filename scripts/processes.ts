@@ -1,10 +1,10 @@
 // Processes that an earlier run may have left, known only by a process id that was written down.
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";
 import { findJson, isCode } from "./files.ts";
+import { COMPACT, mainOf } from "./programs.ts";
 
 const END_TIMEOUT_MS = 10_000;
 const POLL_MS = 20;
@@ -32,8 +32,7 @@ export async function awaitLeftPrograms(runFile: string): Promise<void> {
 }
 
 async function awaitEnd({ name, pid }: { name: string; pid: number }): Promise<void> {
-  const main = join("services", name, "dist", "main.js");
-  for (let waitedMs = 0; (await commandLine(pid)).includes(main); waitedMs += POLL_MS) {
+  for (let waitedMs = 0; await isProgram(pid, name); waitedMs += POLL_MS) {
     if (waitedMs >= END_TIMEOUT_MS) {
       try {
         process.kill(pid, "SIGKILL");
@@ -43,4 +42,10 @@ async function awaitEnd({ name, pid }: { name: string; pid: number }): Promise<v
     }
     await pause(POLL_MS);
   }
+}
+
+/** Whether the process is a program of that name, or the one that has all of them in it. */
+async function isProgram(pid: number, name: string): Promise<boolean> {
+  const line = await commandLine(pid);
+  return line.includes(mainOf(name)) || line.includes(mainOf(COMPACT));
 }

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { mkdir, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 import {
+  PROGRAMS,
   type ProgramName,
   SERVICES_WITH_DATABASE,
   type ServiceWithDatabase,
@@ -17,6 +18,23 @@ import { INHERITED_FD, type ProgramSpec } from "./supervisor.ts";
 const { version } = JSON.parse(
   readFileSync(new URL("../package.json", import.meta.url), "utf8"),
 ) as { version: string };
+
+/** What the process that has all programs in it is called. */
+export const COMPACT = "compact";
+/** Where they find each other; see LocalNetwork. */
+const LOCAL_ADDRESSES = {
+  DISCOVERY_ADDRESSES: "local:///discovery",
+  ...Object.fromEntries(
+    PROGRAMS.map((name) => [`${name.toUpperCase()}_TARGET`, `local:///${name}`]),
+  ),
+};
+
+/**
+ * Bounds of memory, in MB; docs/performance.md has what they save and cost. Node would let the young
+ * generation grow to 48 and keep it, and the old one to a sixth of the machine.
+ */
+const NODE_OPTIONS = "--max-semi-space-size=4 --max-old-space-size=512";
+const NODE_OPTIONS_COMPACT = "--max-semi-space-size=4 --max-old-space-size=1024";
 
 const LOG_BYTES_MAX = 32 * 1024 * 1024;
 
@@ -44,20 +62,42 @@ export function specsOf(name: ProgramName, shared: Shared): ProgramSpec[] {
   return Array.from({ length: options.replicas[name] }, (_, index) => ({
     name,
     instance: index + 1,
-    main: join(root, "services", name, "dist", "main.js"),
+    hosts: [name],
+    main: join(root, mainOf(name)),
     env: environmentOf(name, index + 1, shared),
     log: join(options.dataDir, "logs", `${name}-${index + 1}.log`),
     inherits: name === "gateway" ? shared.gatewayFd : undefined,
   }));
 }
 
+/** One process with all programs in it, and all that each of them is told. */
+export function compactSpec(shared: Omit<Shared, "discoveryAddresses">): ProgramSpec {
+  const { root, options, gatewayFd } = shared;
+  const envs = PROGRAMS.map((name) =>
+    environmentOf(name, 1, { ...shared, discoveryAddresses: [] }),
+  );
+  return {
+    name: COMPACT,
+    instance: 1,
+    hosts: PROGRAMS,
+    main: join(root, mainOf(COMPACT)),
+    env: Object.assign({}, ...envs),
+    log: join(options.dataDir, "logs", `${COMPACT}-1.log`),
+    inherits: gatewayFd,
+  };
+}
+
+/** The JavaScript file of a program, from the root of the repository. */
+export const mainOf = (name: string): string =>
+  name === COMPACT ? join("scripts", "compact.mjs") : join("services", name, "dist", "main.js");
+
 // What the caller's environment sets wins over our defaults. No program sees another's secrets.
 function environmentOf(name: ProgramName, instance: number, shared: Shared): NodeJS.ProcessEnv {
-  const { options, discoveryAddresses, databaseUrls, gatewayFd } = shared;
+  const { root, options, discoveryAddresses, databaseUrls, gatewayFd } = shared;
   const prefix = name.toUpperCase();
   const given = Object.entries(process.env).filter(([key]) => !isSecretOfOther(key, name));
   const env: NodeJS.ProcessEnv = {
-    NODE_COMPILE_CACHE: join(options.dataDir, "cache"),
+    NODE_COMPILE_CACHE: join(root, "node_modules", ".cache", "piata"),
     SHOP_CURRENCY: "EUR",
     PIATA_VERSION: version,
     PIATA_PUBLIC_KEYS_FILE: publicKeysFile(options.dataDir),
@@ -67,7 +107,10 @@ function environmentOf(name: ProgramName, instance: number, shared: Shared): Nod
     [`${prefix}_HTTP_PORT`]: "0",
     ...settingsOf(name, options),
     ...(name === "discovery" ? {} : { DISCOVERY_ADDRESSES: discoveryAddresses.join(",") }),
+    ...(options.compact ? LOCAL_ADDRESSES : {}),
     ...Object.fromEntries(given),
+    // The last word on an option wins: the caller's.
+    NODE_OPTIONS: `${options.compact ? NODE_OPTIONS_COMPACT : NODE_OPTIONS} ${process.env.NODE_OPTIONS ?? ""}`,
   };
   const url = databaseUrls[name as ServiceWithDatabase];
   if (url !== undefined) env[databaseVariable(name as ServiceWithDatabase)] ||= url;
@@ -122,7 +165,7 @@ export function tlsDir(dataDir: string, name: ProgramName | "operator"): string 
 export async function prepareFolder({ dataDir }: Options): Promise<void> {
   await mkdir(dataDir, { recursive: true });
   await mkdir(join(dataDir, "secrets"), { recursive: true, mode: 0o700 });
-  for (const name of ["logs", "images", "cache"]) {
+  for (const name of ["logs", "images"]) {
     await mkdir(join(dataDir, name), { recursive: true });
   }
   await Promise.all([prepareKeys(dataDir), writeCertificates(join(dataDir, "secrets", "tls"))]);

@@ -9,8 +9,8 @@ import { openTls } from "@piata/kit/tls";
 import { PROGRAMS, type ProgramName } from "@piata/setup/programs";
 import { findJson, sentence } from "./files.ts";
 import { commandLine } from "./processes.ts";
-import { tlsDir } from "./programs.ts";
-import type { RunningProcess } from "./shop.ts";
+import { mainOf, tlsDir } from "./programs.ts";
+import type { RunFile, RunningProcess } from "./shop.ts";
 
 /** What the launcher gives a program to stop, 12 s, and to serve, 60 s, and a little. */
 const BACK_TIMEOUT_MS = 75_000;
@@ -81,9 +81,15 @@ class RunningShop {
     this.#dataDir = dataDir;
   }
 
-  async processes(): Promise<RunningProcess[]> {
+  async processes(): Promise<readonly RunningProcess[]> {
     const path = join(this.#dataDir, "run.json");
-    const run = await findJson<{ processes: RunningProcess[] }>(path);
+    const run = await findJson<RunFile>(path);
+    if (run?.compact) {
+      throw new Error(
+        "This shop runs compact, all programs in one process: there are no instances to replace " +
+          "one after the other. Stop npm start and start it again.",
+      );
+    }
     if (run !== undefined) return run.processes;
     throw new Error(
       `No shop is running on ${this.#dataDir}; start it, or name its folder with --data.`,
@@ -93,7 +99,7 @@ class RunningShop {
   /** Resolves to the new process when it serves and its callers have found it. */
   async restart({ name, instance, pid }: RunningProcess): Promise<RunningProcess> {
     // The number may be another process's by now.
-    if (!(await commandLine(pid)).includes(join("services", name, "dist", "main.js"))) {
+    if (!(await commandLine(pid)).includes(mainOf(name))) {
       throw new Error(`Process ${pid} is not ${name}; look whether the launcher is running.`);
     }
     const deadline = AbortSignal.timeout(BACK_TIMEOUT_MS);

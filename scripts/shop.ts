@@ -10,13 +10,21 @@ import { sentence, writeWhole } from "./files.ts";
 import { lockFolder } from "./lock.ts";
 import type { Options } from "./options.ts";
 import { awaitLeftPrograms } from "./processes.ts";
-import { type DatabaseUrls, prepareFolder, servicesToHost, specsOf, turnLog } from "./programs.ts";
+import {
+  COMPACT,
+  compactSpec,
+  type DatabaseUrls,
+  prepareFolder,
+  servicesToHost,
+  specsOf,
+  turnLog,
+} from "./programs.ts";
 import { openSecrets } from "./secrets.ts";
 import { bindSocket } from "./socket.ts";
-import { Program, type ProgramEvents } from "./supervisor.ts";
+import { Program, type ProgramEvents, type ProgramSpec, type Served } from "./supervisor.ts";
 
-const STOP_ORDER: readonly (readonly ProgramName[])[] = [
-  ["gateway"],
+const STOP_ORDER: readonly (readonly string[])[] = [
+  ["gateway", COMPACT],
   ["order"],
   ["access", "catalog", "cart", "payment"],
   ["discovery"],
@@ -31,6 +39,20 @@ export interface RunningProcess {
   readonly address: string;
   /** Where /healthz and /metrics are. */
   readonly httpAddress?: string;
+}
+
+/** DIR/run.json. */
+export interface RunFile {
+  readonly url: string;
+  /** All programs are in one process. */
+  readonly compact: boolean;
+  readonly processes: readonly RunningProcess[];
+}
+
+/** A program that runs, in a process of its own or with the others. */
+export interface Instance extends Served {
+  readonly instance: number;
+  readonly pid: number | undefined;
 }
 
 export interface ShopEvents {
@@ -61,14 +83,18 @@ export class Shop {
   }
 
   get url(): string {
-    const address = this.programs.find(({ spec }) => spec.name === "gateway")?.address ?? "";
+    const address = this.instances.find(({ name }) => name === "gateway")?.address ?? "";
     return `http://localhost:${address.slice(address.lastIndexOf(":") + 1)}/graphql`;
   }
 
   /** In the order of the table. */
-  get programs(): readonly Program[] {
-    const rank = ({ spec }: Program) => PROGRAMS.indexOf(spec.name as ProgramName);
-    return this.#programs.toSorted((a, b) => rank(a) - rank(b));
+  get instances(): readonly Instance[] {
+    const rank = ({ name }: Instance) => PROGRAMS.indexOf(name as ProgramName);
+    return this.#programs
+      .flatMap(({ spec: { instance }, pid, served }) =>
+        served.map((each) => ({ ...each, instance, pid })),
+      )
+      .sort((a, b) => rank(a) - rank(b));
   }
 
   /** Everything that runs, this process included. */
@@ -80,32 +106,24 @@ export class Shop {
       pid: this.#postgres?.pid,
       address: this.#postgres?.address,
     };
-    const programs = this.programs.map(({ spec, pid, address, httpAddress }) => ({
-      name: spec.name,
-      instance: spec.instance,
-      pid,
-      address,
-      httpAddress,
-    }));
-    return [own, postgres, ...programs].filter((row): row is RunningProcess => !!row.pid);
+    return [own, postgres, ...this.instances].filter((row): row is RunningProcess => !!row.pid);
   }
 
   async start(): Promise<void> {
-    const { dataDir, port, replicas, demo } = this.#options;
+    const { dataDir, port, compact, demo } = this.#options;
     await prepareFolder(this.#options);
     this.#unlock = await lockFolder(dataDir);
     await awaitLeftPrograms(this.#runFile);
     this.#socket = await bindSocket(process.env.GATEWAY_HOST || "127.0.0.1", port);
 
-    const [databaseUrls, discoveryAddresses] = await Promise.all([
-      this.#step("PostgreSQL and its databases", () => this.#startDatabases()),
-      this.#step("discovery", () => this.#startDiscovery()),
-    ]);
-    const others = PROGRAMS.filter((name) => name !== "discovery");
-    const names = others.map((name) => name + (replicas[name] > 1 ? ` ×${replicas[name]}` : ""));
-    await this.#step(names.join(", "), () =>
-      this.#startPrograms(others, { databaseUrls, discoveryAddresses }),
-    );
+    const databases = () =>
+      this.#step("PostgreSQL and its databases", () => this.#startDatabases());
+    if (compact) {
+      const databaseUrls = await databases();
+      await this.#step("all programs, in one process", () =>
+        this.#startSpecs([compactSpec({ ...this.#shared, databaseUrls })]),
+      );
+    } else await this.#startApart(databases);
     this.#isUp = true;
     await this.#writeRunFile();
     if (demo) await this.#loadDemo();
@@ -115,9 +133,7 @@ export class Shop {
   async stop(): Promise<void> {
     this.#isStopping = true;
     for (const names of STOP_ORDER) {
-      const programs = this.#programs.filter(({ spec }) =>
-        names.includes(spec.name as ProgramName),
-      );
+      const programs = this.#programs.filter(({ spec }) => names.includes(spec.name));
       await Promise.all(programs.map((program) => program.stop()));
       // Nobody will come for the connections that wait in its queue.
       if (names.includes("gateway")) this.#socket?.[Symbol.dispose]();
@@ -170,20 +186,32 @@ export class Shop {
     );
   }
 
-  async #startDiscovery(): Promise<string[]> {
-    await this.#startPrograms(["discovery"], { databaseUrls: {}, discoveryAddresses: [] });
-    return this.#programs
-      .filter(({ spec }) => spec.name === "discovery")
-      .map(({ address }) => address);
+  /** A process for each program. */
+  async #startApart(databases: () => Promise<DatabaseUrls>): Promise<void> {
+    const { replicas } = this.#options;
+    const [databaseUrls, discoveryAddresses] = await Promise.all([
+      databases(),
+      this.#step("discovery", () => this.#startDiscovery()),
+    ]);
+    const others = PROGRAMS.filter((name) => name !== "discovery");
+    const names = others.map((name) => name + (replicas[name] > 1 ? ` ×${replicas[name]}` : ""));
+    const shared = { ...this.#shared, databaseUrls, discoveryAddresses };
+    await this.#step(names.join(", "), () =>
+      this.#startSpecs(others.flatMap((name) => specsOf(name, shared))),
+    );
   }
 
-  async #startPrograms(
-    names: readonly ProgramName[],
-    found: { databaseUrls: DatabaseUrls; discoveryAddresses: readonly string[] },
-  ): Promise<void> {
-    const gatewayFd = this.#socket?.fd();
-    const shared = { root: this.#root, options: this.#options, gatewayFd, ...found };
-    const specs = names.flatMap((name) => specsOf(name, shared));
+  async #startDiscovery(): Promise<string[]> {
+    const shared = { ...this.#shared, databaseUrls: {}, discoveryAddresses: [] };
+    await this.#startSpecs(specsOf("discovery", shared));
+    return this.instances.map(({ address }) => address);
+  }
+
+  get #shared() {
+    return { root: this.#root, options: this.#options, gatewayFd: this.#socket?.fd() };
+  }
+
+  async #startSpecs(specs: readonly ProgramSpec[]): Promise<void> {
     await Promise.all(specs.map(({ log }) => turnLog(log)));
     if (this.#isStopping) throw new Stopped();
     const programs = specs.map((spec) => new Program(spec, this.#programEvents));
@@ -203,7 +231,9 @@ export class Shop {
   // One after the other, so that the last state is the one that stays.
   #writeRunFile(): Promise<void> {
     this.#writing = this.#writing.then(async () => {
-      const text = JSON.stringify({ url: this.url, processes: this.processes }, null, 2);
+      const { compact } = this.#options;
+      const run: RunFile = { url: this.url, compact, processes: this.processes };
+      const text = JSON.stringify(run, null, 2);
       await writeWhole(this.#runFile, `${text}\n`).catch((error: Error) =>
         this.#events.said(`${relative(".", this.#runFile)} was not written: ${error.message}`),
       );

@@ -1,9 +1,8 @@
-// npm start: the whole shop on this machine, one process per program.
+// npm start: the whole shop on this machine, one process per program, or one for all of them.
 import { join, relative } from "node:path";
 import { sentence } from "./files.ts";
 import { type Options, readOptions, USAGE, UsageError } from "./options.ts";
-import { Shop, Stopped } from "./shop.ts";
-import type { Program } from "./supervisor.ts";
+import { type Instance, Shop, Stopped } from "./shop.ts";
 
 const HEALTH_TIMEOUT_MS = 2_000;
 // npm passes on a Ctrl-C that the terminal has already sent: one key press arrives twice.
@@ -29,9 +28,9 @@ async function main(): Promise<void> {
     await stop(shop);
     return;
   }
-  const health = await Promise.all(shop.programs.map(healthOf));
+  const health = await Promise.all(shop.instances.map(healthOf));
   if (isStopping) return;
-  console.log(table(shop.programs, health));
+  console.log(table(shop.instances, health));
   console.log(farewell(shop, options, Date.now() - start));
   // Whoever started us as a child learns that we are ready, as we do from the programs.
   process.send?.({ type: "ready", url: shop.url });
@@ -69,7 +68,7 @@ function stopOnSignal(shop: Shop): void {
   for (const output of [process.stdout, process.stderr]) output.on("error", () => undefined);
 }
 
-async function healthOf({ httpAddress }: Program): Promise<string> {
+async function healthOf({ httpAddress }: Instance): Promise<string> {
   try {
     const { status } = await fetch(`http://${httpAddress}/healthz`, {
       signal: AbortSignal.timeout(HEALTH_TIMEOUT_MS),
@@ -80,9 +79,9 @@ async function healthOf({ httpAddress }: Program): Promise<string> {
   }
 }
 
-function table(programs: readonly Program[], health: readonly string[]): string {
-  const rows = programs.map(({ title, pid, address }, index) => [
-    title,
+function table(programs: readonly Instance[], health: readonly string[]): string {
+  const rows = programs.map(({ name, instance, pid, address }, index) => [
+    instance === 1 ? name : `${name} (${instance})`,
     String(pid ?? "-"),
     address,
     health[index] ?? "",
@@ -95,7 +94,7 @@ function table(programs: readonly Program[], health: readonly string[]): string 
 }
 
 function farewell(shop: Shop, { dataDir }: Options, tookMs: number): string {
-  const discovery = shop.programs.find(({ spec }) => spec.name === "discovery")?.httpAddress;
+  const discovery = shop.instances.find(({ name }) => name === "discovery")?.httpAddress;
   const sandbox = (process.env.PAYMENT_PROVIDER ?? "sandbox") === "sandbox";
   return [
     `GraphQL   ${shop.url}   (open it in a browser for GraphiQL)`,

@@ -20,6 +20,8 @@ const LOG_TAIL_LINES = 12;
 export interface ProgramSpec {
   readonly name: string;
   readonly instance: number;
+  /** The programs that run in it, itself alone unless it hosts others. */
+  readonly hosts: readonly string[];
   /** The JavaScript file to run. */
   readonly main: string;
   readonly env: NodeJS.ProcessEnv;
@@ -38,10 +40,18 @@ export interface ProgramEvents {
   said(sentence: string): void;
 }
 
-interface Ready {
-  readonly type: "ready";
+/** Where a program is. */
+export interface Served {
+  readonly name: string;
   readonly address: string;
+  /** Where /healthz and /metrics are. */
   readonly httpAddress: string;
+}
+
+interface Ready extends Omit<Served, "name"> {
+  readonly type: "ready";
+  /** The programs of a process that has several. */
+  readonly hosted?: readonly Served[];
 }
 
 /** The pause before another start, growing while what is started keeps dying. */
@@ -95,12 +105,10 @@ export class Program {
     return this.#child?.pid;
   }
 
-  get address(): string {
-    return this.#ready?.address ?? "";
-  }
-
-  get httpAddress(): string {
-    return this.#ready?.httpAddress ?? "";
+  /** The programs that it runs; their addresses are empty until it has served once. */
+  get served(): readonly Served[] {
+    const { address = "", httpAddress = "", hosted } = this.#ready ?? {};
+    return hosted ?? this.spec.hosts.map((name) => ({ name, address, httpAddress }));
   }
 
   /** Asks it to end, and insists after a while. */
@@ -198,7 +206,7 @@ export class Program {
       return fork(main, [], {
         // Flags of the launcher's own, such as --inspect, are not for its programs.
         execArgv: [],
-        env: { ...env, ...this.#portsOf(this.#ready) },
+        env: { ...env, ...this.#ports() },
         // A process group of its own: Ctrl-C in the terminal reaches the launcher alone, which
         // then stops the programs in order.
         detached: true,
@@ -209,14 +217,15 @@ export class Program {
     }
   }
 
-  // Callers know the address; it stays the same when the program comes back.
-  #portsOf(ready: Ready | undefined): NodeJS.ProcessEnv {
-    if (ready === undefined) return {};
-    const prefix = this.spec.name.toUpperCase();
-    return {
-      [`${prefix}_PORT`]: portOf(ready.address),
-      [`${prefix}_HTTP_PORT`]: portOf(ready.httpAddress),
-    };
+  // Callers know the addresses; they stay the same when the program comes back.
+  #ports(): NodeJS.ProcessEnv {
+    if (this.#ready === undefined) return {};
+    return Object.fromEntries(
+      this.served.flatMap(({ name, address, httpAddress }) => [
+        [`${name.toUpperCase()}_PORT`, portOf(address)],
+        [`${name.toUpperCase()}_HTTP_PORT`, portOf(httpAddress)],
+      ]),
+    );
   }
 
   #serves(ready: Ready): void {

@@ -7,6 +7,7 @@
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { DiscoveryServiceService, type Instance } from "@piata/contracts/discovery";
+import type { LocalNetwork } from "./local.js";
 import type { Log } from "./log.js";
 import { Channel } from "./rpc-client.js";
 import type { InstanceSource } from "./target.js";
@@ -22,6 +23,8 @@ export interface WatcherOptions {
   /** Who watches. */
   caller: string;
   tls?: Tls | undefined;
+  /** What `local:///` addresses are found in. */
+  network?: LocalNetwork | undefined;
   log: Log;
 }
 
@@ -39,10 +42,10 @@ export class DiscoveryWatcher implements InstanceSource {
   readonly #stop = new AbortController();
   readonly #watching: Promise<void>[];
 
-  constructor(addresses: string[], { caller, tls, log }: WatcherOptions) {
+  constructor(addresses: string[], { log, ...to }: WatcherOptions) {
     this.#log = log;
     this.#channels = addresses.map(
-      (target) => new Channel({ service: "discovery", target, caller, tls }),
+      (target) => new Channel({ service: "discovery", target, ...to }),
     );
     this.#watching = this.#channels.map((channel) => this.#watch(channel));
   }

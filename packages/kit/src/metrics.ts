@@ -71,9 +71,10 @@ export class Metrics {
   /** Since the start. */
   callsAnswered = 0;
 
-  constructor(program: string) {
+  /** `ofProcess` for what Node says of the process, which several programs may share. */
+  constructor(program: string, { ofProcess = true } = {}) {
     this.registry.setDefaultLabels({ program });
-    collectDefaultMetrics({ register: this.registry });
+    if (ofProcess) collectDefaultMetrics({ register: this.registry });
     this.#watchQueues();
     this.#watchPools();
   }

@@ -3,6 +3,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { DiscoveryServiceService, type Instance, type Load } from "@piata/contracts/discovery";
 import { ownContext } from "./context.js";
 import { isFailure } from "./errors.js";
+import type { LocalNetwork } from "./local.js";
 import type { Log } from "./log.js";
 import { Channel } from "./rpc-client.js";
 import type { Tls } from "./tls.js";
@@ -13,6 +14,8 @@ const WITHDRAW_MS = 500;
 export interface RegistrationOptions {
   log?: Log;
   tls?: Tls | undefined;
+  /** What `local:///` addresses are found in. */
+  network?: LocalNetwork | undefined;
   /** How busy the instance is now; sent with each heartbeat. */
   load?: () => Load;
 }
@@ -29,10 +32,9 @@ export class Registration {
   constructor(addresses: string[], instance: Instance, options: RegistrationOptions = {}) {
     this.#instance = instance;
     this.#options = options;
-    this.#channels = addresses.map(
-      (target) =>
-        new Channel({ service: "discovery", target, caller: instance.service, tls: options.tls }),
-    );
+    const { tls, network } = options;
+    const to = { service: "discovery", caller: instance.service, tls, network };
+    this.#channels = addresses.map((target) => new Channel({ ...to, target }));
     const firsts = this.#channels.map(() => Promise.withResolvers<void>());
     this.#first = Promise.all(firsts.map(({ promise }) => promise));
     this.#beating = this.#channels.map((channel, at) => this.#beat(channel, firsts[at]?.resolve));

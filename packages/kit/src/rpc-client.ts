@@ -16,16 +16,19 @@ import {
 } from "@grpc/grpc-js";
 import { IDEMPOTENT } from "@piata/contracts/idempotent";
 import { Breaker } from "./breaker.js";
+import { ConfigError } from "./config.js";
 import { type Context, toItemContext } from "./context.js";
 import { Failure, failureIn, fromServiceError, late, unreachable } from "./errors.js";
 import { CALLER_KEY } from "./guard.js";
+import { LocalClient, type LocalNetwork } from "./local.js";
 import type { Metrics } from "./metrics.js";
 import { Outliers } from "./outliers.js";
 import { targetOf } from "./resolver.js";
 import { backoffMs, RetryBudget } from "./retry.js";
-import { type InstanceSource, type Lookup, sourceOf } from "./target.js";
+import { type InstanceSource, type Lookup, localNameOf, sourceOf } from "./target.js";
 import { channelCredentials, type Tls } from "./tls.js";
 import { startCall } from "./tracing.js";
+import { MESSAGE_BYTES_MAX, type Transport } from "./transport.js";
 
 /**
  * A call that answers once. A request that says nothing of whom it is for gets that from the
@@ -75,6 +78,8 @@ export interface ChannelTo {
   discovery?: InstanceSource | undefined;
   /** Where its calls are counted. */
   metrics?: Metrics | undefined;
+  /** What `local:///` targets are found in. */
+  network?: LocalNetwork | undefined;
   /** What names are looked up in; the machine's own resolver, unless a test says otherwise. */
   lookup?: Lookup;
 }
@@ -91,12 +96,12 @@ const CHANNEL_OPTIONS: ChannelOptions = {
   "grpc.keepalive_timeout_ms": 2_000,
   "grpc.initial_reconnect_backoff_ms": 100,
   "grpc.max_reconnect_backoff_ms": 500,
-  "grpc.max_receive_message_length": 16 * 1024 * 1024,
+  "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
 };
 
 /** A balanced connection to the instances behind one target. */
 export class Channel {
-  readonly #client: Client;
+  readonly #client: Transport;
   readonly #service: string;
   readonly #metrics: Metrics | undefined;
   readonly #metadata = new Metadata();
@@ -108,11 +113,19 @@ export class Channel {
   readonly #breaker = new Breaker();
 
   /** Throws ConfigError for a target that is none. */
-  constructor({ service, target, caller, tls, discovery, lookup, metrics }: ChannelTo) {
+  constructor(to: ChannelTo) {
+    const { service, target, caller, tls, discovery, lookup, metrics, network } = to;
     this.#service = service;
     this.#metrics = metrics;
     for (const metadata of [this.#metadata, this.#streamMetadata]) metadata.set(CALLER_KEY, caller);
     this.#outliers = new Outliers(sourceOf(target, discovery, lookup));
+    const name = localNameOf(target);
+    if (name !== undefined) {
+      if (!network) throw new ConfigError(`${target} is for programs that share a process`);
+      this.#target = target;
+      this.#client = new LocalClient({ network, name, caller });
+      return;
+    }
     const [address, options] = targetOf(service, this.#outliers);
     this.#target = address;
     const { credential, options: naming } = channelCredentials(service, tls);

@@ -4,7 +4,7 @@
  */
 import "reflect-metadata";
 import type { Writable } from "node:stream";
-import { type Metadata, Server, type ServiceError } from "@grpc/grpc-js";
+import type { Metadata, ServiceError } from "@grpc/grpc-js";
 import type { RpcExceptionFilter } from "@nestjs/common";
 import { type ArgumentsHost, Catch, Module, type Provider, type Type } from "@nestjs/common";
 import { NestFactory } from "@nestjs/core";
@@ -20,6 +20,7 @@ import {
   toServiceError,
 } from "./errors.js";
 import { guard, Malformed } from "./guard.js";
+import { type LocalServer, ReachableServer } from "./local-server.js";
 import type { Log } from "./log.js";
 import type { Metrics } from "./metrics.js";
 import type { Passports } from "./passport.js";
@@ -27,6 +28,7 @@ import { type Permission, permissionsOf } from "./permission.js";
 import type { ProgramServer } from "./program-server.js";
 import { serverCredentials, type Tls } from "./tls.js";
 import { type Call, traced } from "./tracing.js";
+import { MESSAGE_BYTES_MAX } from "./transport.js";
 
 export interface RpcServerOptions {
   host: string;
@@ -42,6 +44,8 @@ export interface RpcServerOptions {
   passports?: Passports | undefined;
   /** Its certificate; without one it speaks plain text, and callers are believed by their word. */
   tls?: Tls | undefined;
+  /** Told of the server once it serves, for callers in the same process. */
+  serveLocally?: ((server: LocalServer) => void) | undefined;
 }
 
 /**
@@ -74,6 +78,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<Program
     strategy.cutOff();
     throw error;
   }
+  strategy.serveLocally();
   log.info({ host, port: strategy.port || port }, "serving gRPC");
   return {
     port: strategy.port,
@@ -117,7 +122,7 @@ class PiataServer extends ServerGrpc {
   readonly #draining = new Subject<void>();
   /** Calls that are being worked on. */
   #calls = 0;
-  #server: Server | undefined;
+  #server: ReachableServer | undefined;
 
   constructor(options: RpcServerOptions, health: HealthImplementation) {
     const packages = Object.keys(options.services).map((name) =>
@@ -134,15 +139,15 @@ class PiataServer extends ServerGrpc {
     this.#health = health;
   }
 
-  override async createClient(): Promise<Server> {
+  override async createClient(): Promise<ReachableServer> {
     const { host, port, log, metrics, passports, tls } = this.#options;
     const permissions = permissionsByPath(this.#options);
-    const server = new Server({
+    const server = new ReachableServer({
       interceptors: [
         callLogger(log, metrics),
         guard({ permissions, passports, isSecure: tls !== undefined }),
       ],
-      "grpc.max_receive_message_length": 16 * 1024 * 1024,
+      "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
       // A watcher that hangs reads nothing, and what it is told would pile up here.
       "grpc.keepalive_time_ms": 10_000,
       "grpc.keepalive_timeout_ms": 5_000,
@@ -188,6 +193,10 @@ class PiataServer extends ServerGrpc {
 
   endStreams(): void {
     this.#draining.next();
+  }
+
+  serveLocally(): void {
+    if (this.#server) this.#options.serveLocally?.(this.#server.local);
   }
 
   cutOff(): void {

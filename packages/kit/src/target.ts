@@ -2,7 +2,7 @@
  * Where a service is found, by gRPC's naming convention: `discovery:///catalog` (our registry),
  * `dns:///catalog:50051` (every address of a name, such as a headless Kubernetes service),
  * `ipv4:10.0.0.1:50051,10.0.0.2:50051` (just these), or plain `host:port`, which is a name as well
- * unless the host is an IP address.
+ * unless the host is an IP address. `local:///catalog` is a program of the same process.
  */
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
@@ -18,6 +18,8 @@ const IPV4_LIST = /^ipv4:((?:\d{1,3}(?:\.\d{1,3}){3}:\d{1,5}(?:,(?=\d)|$))+)$/;
 const OF_DISCOVERY = /^discovery:\/*(?!\d+$)/;
 const PLACE = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5}$/;
 
+const OF_PROCESS = /^local:\/\/\//;
+
 /** Who follows the instances of a service; see DiscoveryWatcher. */
 export interface InstanceSource {
   subscribe(service: string, listener: (instances: { address: string }[]) => void): () => void;
@@ -31,6 +33,10 @@ const systemLookup: Lookup = async (host) =>
 
 /** Whether a target is looked up in discovery. */
 export const isOfDiscovery = (target: string): boolean => OF_DISCOVERY.test(target);
+
+/** The program of the same process that a target names; undefined when it names none. */
+export const localNameOf = (target: string): string | undefined =>
+  OF_PROCESS.test(target) ? target.replace(OF_PROCESS, "") : undefined;
 
 /** The source that a target names. Throws ConfigError. */
 export function sourceOf(
@@ -48,6 +54,7 @@ export function sourceOf(
         ),
     };
   }
+  if (OF_PROCESS.test(target)) return fixed([target]);
   const [, listed] = IPV4_LIST.exec(target) ?? [];
   if (listed !== undefined) return fixed(listed.split(","));
   const place = target.replace(/^dns:(\/\/\/)?/, "");

@@ -1,5 +1,6 @@
 /**
- * For tests: a gRPC server whose handlers the test writes, and channels to it over a real socket.
+ * For tests: a gRPC server whose handlers the test writes, and channels to it over a real socket or
+ * within the process.
  */
 import { Controller, Inject, type Type } from "@nestjs/common";
 import * as discovery from "@piata/contracts/discovery";
@@ -7,6 +8,7 @@ import * as payment from "@piata/contracts/payment";
 import { nobody } from "@piata/testkit/identity";
 import type { Observable } from "rxjs";
 import { ownContext } from "./context.js";
+import { LocalNetwork } from "./local.js";
 import { type Log, openLog } from "./log.js";
 import { Metrics } from "./metrics.js";
 import { fromEveryone, Rpc } from "./permission.js";
@@ -92,11 +94,18 @@ export interface ServeOptions {
   port?: number;
   controllers?: Type[];
   tls?: Tls | undefined;
+  /** What carries the calls of its channel. */
+  over?: Carrier;
 }
+
+/** What calls go over: they are to come to the same. */
+export const CARRIERS = ["a socket", "the process"] as const;
+export type Carrier = (typeof CARRIERS)[number];
 
 /** Serves both services by the handlers that the test gives. */
 export async function serve(handlers: TrialHandlers, options: ServeOptions = {}) {
-  const { port = 0, controllers = [PaymentTrial, DiscoveryTrial], tls } = options;
+  const { port = 0, controllers = [PaymentTrial, DiscoveryTrial], tls, over } = options;
+  const network = new LocalNetwork();
   const metrics = new Metrics("trial");
   const server = await startRpcServer({
     host: "127.0.0.1",
@@ -110,9 +119,11 @@ export async function serve(handlers: TrialHandlers, options: ServeOptions = {})
     controllers,
     providers: [{ provide: HANDLERS, useValue: handlers }],
     tls,
+    serveLocally: (local) => network.serve("trial", local),
   });
   const address = `127.0.0.1:${server.port}`;
-  const channel = new Channel({ service: "trial", target: address, caller: "test" });
+  const target = over === "the process" ? "local:///trial" : address;
+  const channel = new Channel({ service: "trial", target, caller: "test", metrics, network });
   return {
     server,
     metrics,

@@ -9,7 +9,7 @@ import { Client } from "./client.js";
 import { until } from "./until.js";
 
 const SCRIPTS = join(import.meta.dirname, "../../../scripts");
-const LAUNCHER = join(SCRIPTS, "start.ts");
+const LAUNCHER = join(SCRIPTS, "start.mjs");
 const ROLL = join(SCRIPTS, "roll.ts");
 const START_TIMEOUT_MS = 90_000;
 const STOP_TIMEOUT_MS = 60_000;
@@ -96,7 +96,7 @@ function launch(dataDir: string, options: ShopOptions): ChildProcess {
   if (!demo) args.push("--no-demo");
   if (compact) args.push("--compact");
   // The channel ends the shop when the test's process dies, however it does.
-  return spawn(process.execPath, args, {
+  return spawn(process.execPath, ["--max-semi-space-size=1", ...args], {
     stdio: ["ignore", "pipe", "pipe", "ipc"],
     env: {
       ...process.env,

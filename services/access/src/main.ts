@@ -5,6 +5,7 @@ import { batched } from "@piata/kit/batch";
 import { migrate } from "@piata/kit/migrate";
 import { Passports } from "@piata/kit/passport";
 import { Database } from "@piata/kit/pg";
+import { defineProgram, type Start } from "@piata/kit/program";
 import { openPublicKeys } from "@piata/kit/public-keys";
 import { run } from "@piata/kit/run";
 import { settings } from "./config.js";
@@ -20,7 +21,7 @@ import { AccessStore } from "./store.js";
 import { AccessTokens, CLOCK_TOLERANCE_SECONDS } from "./tokens.js";
 import { Upkeep } from "./upkeep.js";
 
-await run("access", settings, async ({ config, log, metrics, connect, onStop }) => {
+const start: Start<typeof settings> = async ({ config, log, metrics, connect, onStop }) => {
   const { databaseUrl, accessTokenSeconds } = config;
   const publicKeys = await openPublicKeys(config.publicKeysFile);
   const accessTokens = await AccessTokens.open({
@@ -86,4 +87,8 @@ await run("access", settings, async ({ config, log, metrics, connect, onStop }) 
       { provide: Upkeep, useValue: upkeep },
     ],
   };
-});
+};
+
+export const access = defineProgram("access", settings, start);
+
+if (import.meta.main) await run(access);

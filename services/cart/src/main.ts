@@ -1,12 +1,13 @@
 import { CartServiceService } from "@piata/contracts/cart";
 import { Passports } from "@piata/kit/passport";
+import { defineProgram, type Start } from "@piata/kit/program";
 import { openPublicKeys } from "@piata/kit/public-keys";
 import { run } from "@piata/kit/run";
 import { settings } from "./config.js";
 import { CartHandlers, STORE } from "./handlers.js";
 import { openStore } from "./open-store.js";
 
-await run("cart", settings, async ({ config, log, metrics, onStop }) => {
+const start: Start<typeof settings> = async ({ config, log, metrics, onStop }) => {
   const store = await openStore(config.databaseUrl, metrics);
   onStop(() => store.close());
   const passports = new Passports(await openPublicKeys(config.publicKeysFile), log);
@@ -16,4 +17,8 @@ await run("cart", settings, async ({ config, log, metrics, onStop }) => {
     controllers: [CartHandlers],
     providers: [{ provide: STORE, useValue: store }],
   };
-});
+};
+
+export const cart = defineProgram("cart", settings, start);
+
+if (import.meta.main) await run(cart);

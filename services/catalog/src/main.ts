@@ -2,6 +2,7 @@ import { CatalogServiceService } from "@piata/contracts/catalog";
 import { migrate } from "@piata/kit/migrate";
 import { Passports } from "@piata/kit/passport";
 import { Database } from "@piata/kit/pg";
+import { defineProgram, type Start } from "@piata/kit/program";
 import { openPublicKeys } from "@piata/kit/public-keys";
 import { run } from "@piata/kit/run";
 import { ChangeStore } from "./change-store.js";
@@ -11,7 +12,7 @@ import { CatalogHandlers, RULES } from "./handlers.js";
 import { CatalogStore } from "./store.js";
 import { Upkeep } from "./upkeep.js";
 
-await run("catalog", settings, async ({ config, log, metrics, onStop }) => {
+const start: Start<typeof settings> = async ({ config, log, metrics, onStop }) => {
   const { databaseUrl, currencyCode, writers, writesPerDay, categoriesMax } = config;
   await migrate(databaseUrl, new URL("../migrations/", import.meta.url));
   const db = new Database(databaseUrl, { program: "catalog", metrics });
@@ -44,4 +45,8 @@ await run("catalog", settings, async ({ config, log, metrics, onStop }) => {
       { provide: RULES, useValue: { currencyCode, writers } },
     ],
   };
-});
+};
+
+export const catalog = defineProgram("catalog", settings, start);
+
+if (import.meta.main) await run(catalog);

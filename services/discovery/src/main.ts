@@ -1,4 +1,5 @@
 import { DiscoveryServiceService } from "@piata/contracts/discovery";
+import { defineProgram, type Start } from "@piata/kit/program";
 import { run } from "@piata/kit/run";
 import { Counter, Gauge } from "prom-client";
 import { settings } from "./config.js";
@@ -12,7 +13,7 @@ import { Registry } from "./registry.js";
 
 const TICK_MS = 100;
 
-await run("discovery", settings, async ({ config, log, metrics, tls, onStop }) => {
+const start: Start<typeof settings> = async ({ config, log, metrics, tls, onStop }) => {
   const { leaseMs, version } = config;
   const journal = new Journal(log);
   const registry = new Registry({ leaseMs, note: (...event) => journal.note(...event) });
@@ -58,4 +59,8 @@ await run("discovery", settings, async ({ config, log, metrics, tls, onStop }) =
     providers: [{ provide: Registry, useValue: registry }],
     pages: { "/": () => html(overview()), "/v1/services": () => json(overview()) },
   };
-});
+};
+
+export const discovery = defineProgram("discovery", settings, start);
+
+if (import.meta.main) await run(discovery);

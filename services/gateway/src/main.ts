@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { AccessServiceService } from "@piata/contracts/access";
+import { defineProgram, type Start } from "@piata/kit/program";
 import { run } from "@piata/kit/run";
 import { buildSchema } from "graphql";
 import { access } from "./access.js";
@@ -13,7 +14,7 @@ import type { Resolvers } from "./resolvers.js";
 import { createServer } from "./server.js";
 import { Sessions } from "./sessions.js";
 
-await run("gateway", settings, async ({ config, log, metrics, connect, onStop }) => {
+const start: Start<typeof settings> = async ({ config, log, metrics, connect, onStop }) => {
   const accessChannel = connect("access", config.accessTarget);
   const accessRpc = accessChannel.client(AccessServiceService);
   const sessions = new Sessions({ access: accessRpc, metrics, log });
@@ -57,4 +58,8 @@ await run("gateway", settings, async ({ config, log, metrics, connect, onStop })
   const listener = new Listener(app, { ...config, log });
   await listener.open();
   return listener;
-});
+};
+
+export const gateway = defineProgram("gateway", settings, start);
+
+if (import.meta.main) await run(gateway);

@@ -2,6 +2,7 @@ import { OrderServiceService } from "@piata/contracts/order";
 import { migrate } from "@piata/kit/migrate";
 import { Passports } from "@piata/kit/passport";
 import { Database } from "@piata/kit/pg";
+import { defineProgram, type Start } from "@piata/kit/program";
 import { openPublicKeys } from "@piata/kit/public-keys";
 import { run } from "@piata/kit/run";
 import { inJob } from "@piata/kit/tracing";
@@ -19,7 +20,7 @@ import { OrderStore } from "./store.js";
 
 const UPKEEP_MS = 30_000;
 
-await run("order", settings, async ({ config, log, metrics, connect, onStop }) => {
+const start: Start<typeof settings> = async ({ config, log, metrics, connect, onStop }) => {
   const { databaseUrl, leaseMs, paymentLimitMs, openMax } = config;
   await migrate(databaseUrl, new URL("../migrations/", import.meta.url));
   const db = new Database(databaseUrl, { program: "order", metrics });
@@ -74,4 +75,8 @@ await run("order", settings, async ({ config, log, metrics, connect, onStop }) =
       { provide: REFUND_WORKER, useValue: refundWorker },
     ],
   };
-});
+};
+
+export const order = defineProgram("order", settings, start);
+
+if (import.meta.main) await run(order);

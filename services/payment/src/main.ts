@@ -1,6 +1,7 @@
 import { PaymentServiceService } from "@piata/contracts/payment";
 import { migrate } from "@piata/kit/migrate";
 import { Database } from "@piata/kit/pg";
+import { defineProgram, type Start } from "@piata/kit/program";
 import { run } from "@piata/kit/run";
 import { Gauge } from "prom-client";
 import { Payments } from "./charge.js";
@@ -13,7 +14,7 @@ import { RefundStore } from "./refund-store.js";
 import { Sandbox } from "./sandbox.js";
 import { PaymentStore } from "./store.js";
 
-await run("payment", settings, async ({ config, log, metrics, onStop }) => {
+const start: Start<typeof settings> = async ({ config, log, metrics, onStop }) => {
   const { databaseUrl, answerWithinMs, providerTimeoutMs, attemptsMax, sandboxSlowMs } = config;
   await migrate(databaseUrl, new URL("../migrations/", import.meta.url));
   const db = new Database(databaseUrl, { program: "payment", metrics });
@@ -64,4 +65,8 @@ await run("payment", settings, async ({ config, log, metrics, onStop }) => {
       { provide: Reconciler, useValue: reconciler },
     ],
   };
-});
+};
+
+export const payment = defineProgram("payment", settings, start);
+
+if (import.meta.main) await run(payment);
