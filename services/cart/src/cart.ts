@@ -14,8 +14,11 @@ import { type Failure, failedPrecondition, invalidArgument, notFound } from "@pi
 export const QUANTITY_MAX = 999;
 /** The most products that an Add leaves in a cart. */
 export const PRODUCTS_MAX = 100;
-/** The ended checkouts that are remembered one by one. */
-export const ENDED_MAX = 64;
+/**
+ * The ended checkouts that are remembered one by one. Each is read and written with every change
+ * of the cart, and `floor` speaks for the others.
+ */
+export const ENDED_MAX = 16;
 
 /** Quantities by product id. */
 export type Lines = Readonly<Record<string, number>>;
