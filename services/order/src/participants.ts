@@ -41,7 +41,7 @@ export interface Channels {
 const CALL_MS = 3_000;
 
 // The order is PAID by then, and its customer waits for none of it: larger batches cost less.
-const LAST_STEPS = { lingerMs: 50 };
+const LAST_STEPS = { lingerMs: 100 };
 
 const contextOf = (order: Order): Context => ownContext(CALL_MS, order.userId, order.traceId);
 

@@ -220,7 +220,7 @@ const ORDER = `
 const PLACE_INTENTS = statement(
   "place_intents",
   `with wishes as materialized (
-     select nextval(pg_get_serial_sequence('orders', 'id'))::integer as id, wish.*
+     select nextval('orders_id_seq')::integer as id, wish.*
        from unnest($1::integer[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[])
             with ordinality
          as wish (user_id, payment_method, expected_total_minor, trace_id, key, arguments, place)
