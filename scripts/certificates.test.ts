@@ -3,6 +3,7 @@ import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { TLSSocket } from "node:tls";
 import { PaymentServiceService } from "@piata/contracts/payment";
 import { ConfigError } from "@piata/kit/config";
 import { Channel } from "@piata/kit/rpc-client";
@@ -45,6 +46,27 @@ describe("the certificates", () => {
   it("tell a server who calls, whatever the caller says of itself", async () => {
     const server = await tlsOf("payment");
     assert.equal(await call({ server, tls: await tlsOf("order"), caller: "operator" }), "order");
+  });
+
+  it("are read once per connection, and each connection has its own", async (t) => {
+    const read = t.mock.method(TLSSocket.prototype, "getPeerCertificate");
+    const { log, lines } = openTrialLog();
+    const handlers = { batchVoid: async () => ({ results: [] }) };
+    const trial = await serve(handlers, { log, tls: await tlsOf("payment") });
+    t.after(() => trial.close());
+    for (const caller of ["order", "gateway"]) {
+      const tls = await tlsOf(caller);
+      const channel = new Channel({ service: "payment", target: trial.address, caller, tls });
+      t.after(() => channel.close());
+      const before = read.mock.callCount();
+      for (let calls = 0; calls < 5; calls += 1) {
+        await channel.client(PaymentServiceService).batchVoid({ items: [] }, soon());
+      }
+      // One end reads the other's for the handshake, and the guard reads the caller's.
+      assert.ok(read.mock.callCount() - before < 5, `${read.mock.callCount() - before} readings`);
+    }
+    const callers = lines().flatMap(({ msg, caller }) => (msg === "call" ? [caller] : []));
+    assert.deepEqual(callers, [...Array(5).fill("order"), ...Array(5).fill("gateway")]);
   });
 
   it("of another shop open nothing", async () => {

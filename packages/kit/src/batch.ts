@@ -55,6 +55,8 @@ export interface BatchedOptions<Item> {
   metrics: Metrics;
   /** Equal keys share one answer. Only for reads whose answer does not depend on who asks. */
   key?(item: Item): string | number;
+  /** How long a batch gathers before it goes out: for what nobody waits for. */
+  lingerMs?: number;
 }
 
 interface Asked<Item> {
@@ -73,10 +75,11 @@ export function batched<
   rpc: Unary<{ items: Item[] }, { results: Result[] }>,
   options: BatchedOptions<Omit<Item, "context">>,
 ): (context: Context, item: Omit<Item, "context">) => Promise<Result> {
-  const { name, metrics, key } = options;
+  const { name, metrics, key, lingerMs = 0 } = options;
   const ask = coalesce<Asked<Omit<Item, "context">>, Result>({
     ...metrics.batches(name),
     ...(key && { key: ({ item }) => key(item) }),
+    lingerMs,
     context: ({ context }) => context,
     maxInFlight: () => BATCHES_PER_INSTANCE * rpc.instances(),
     async send(asked, merged) {

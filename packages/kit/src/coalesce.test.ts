@@ -65,6 +65,21 @@ describe("the coalescer", () => {
     );
   });
 
+  it("lingers when nobody is in a hurry, and takes along what comes meanwhile", async (t) => {
+    t.mock.timers.enable({ apis: ["setTimeout"] });
+    const { batches, send, sizes } = farSide();
+    const ask = coalesce<number, number>({ name: "test", send, lingerMs: 50 });
+    const answers = [ask(1)];
+    t.mock.timers.tick(49);
+    await turn();
+    answers.push(ask(2));
+    assert.deepEqual(sizes(), []);
+    t.mock.timers.tick(1);
+    assert.deepEqual(sizes(), [2]);
+    batches[0]?.answer();
+    assert.deepEqual(await Promise.all(answers), [10, 20]);
+  });
+
   it("sends at most maxItems at once and keeps the order across batches", async () => {
     const { batches, send, sizes } = farSide();
     const ask = coalesce<number, number>({ name: "test", send, maxItems: 4, maxInFlight: () => 1 });

@@ -27,6 +27,8 @@ export interface CoalesceOptions<Item, Answer> {
   maxItems?: number;
   /** Batches that may be out at once; two keep one far side busy. */
   maxInFlight?(): number;
+  /** How long a batch gathers before it goes out: for what nobody waits for. */
+  lingerMs?: number;
   /** Items that may wait; one more is refused early instead of answered late. */
   maxWaiting?: number;
   /** Told the size of each batch. */
@@ -62,7 +64,7 @@ export function coalesce<Item, Answer>(
   options: CoalesceOptions<Item, Answer>,
 ): (item: Item) => Promise<Answer> {
   const { name, send, key, context, observe } = options;
-  const { maxItems = 500, maxInFlight = () => 2, maxWaiting = 20_000 } = options;
+  const { maxItems = 500, maxInFlight = () => 2, maxWaiting = 20_000, lingerMs = 0 } = options;
   type Asked = Waiting<Item, Answer>;
   let waiting: Asked[] = [];
   /** Batches that are out, and since when. */
@@ -88,7 +90,8 @@ export function coalesce<Item, Answer>(
   function schedule(): void {
     if (scheduled || waiting.length === 0 || isBusy()) return;
     scheduled = true;
-    setImmediate(() => {
+    const soon = lingerMs > 0 ? (go: () => void) => setTimeout(go, lingerMs) : setImmediate;
+    soon(() => {
       scheduled = false;
       const all = context ? stillWanted(waiting, context) : waiting;
       const batch = all.length <= maxItems ? all : all.slice(0, maxItems);

@@ -16,6 +16,10 @@ const sleep = statement("sleep", "select pg_sleep(20)");
 const backend = statement("backend", "select pg_backend_pid() as pid");
 const insert = statement("insert", "insert into things (id, n) values ($1, $2)");
 const add = statement("add", "update things set n = n + 1 where id = $1");
+const addReturning = statement(
+  "add_returning",
+  "update things set n = n + 1 where id = $1 returning n",
+);
 const list = statement("list", "select id, n from things order by id");
 const terminate = statement("terminate", "select pg_terminate_backend($1)");
 const busyWith = statement(
@@ -148,6 +152,38 @@ describe("a transaction", () => {
     await assert.rejects(late as Promise<unknown>, /insert came after the end/);
     assert.ok((await things()).every(({ id }) => id !== 40));
     await lone.close();
+  });
+
+  it("is committed with its last statement, and by that alone", async () => {
+    const inserted = await db.transaction(async (tx) => {
+      await tx.rows(insert, [45, 0]);
+      const rows = await tx.lastRows<{ n: number }>(addReturning, [45]);
+      assert.ok(
+        (await things()).some(({ id }) => id === 45),
+        "it is there for others by now",
+      );
+      return rows;
+    });
+    assert.deepEqual(inserted, [{ n: 1 }]);
+    await assert.rejects(
+      db.transaction(async (tx) => {
+        await tx.rows(insert, [46, 0]);
+        await tx.lastRows(insert, [45, 0]);
+      }),
+      (error) => violates(error, "things_pkey"),
+    );
+    await assert.rejects(
+      db.transaction(async (tx) => {
+        await tx.lastRows(insert, [47, 0]);
+        await tx.rows(insert, [48, 0]);
+      }),
+      /insert came after the end/,
+    );
+    const ids = (await things()).map(({ id }) => id);
+    assert.deepEqual(
+      [45, 46, 47, 48].map((id) => ids.includes(id)),
+      [true, false, true, false],
+    );
   });
 
   it("that lost a deadlock is run again", async () => {

@@ -19,6 +19,15 @@ export interface Queries {
   rows<Row>(sql: Statement, values?: unknown[]): Promise<Row[]>;
 }
 
+/** What runs within one transaction. */
+export interface Transaction extends Queries {
+  /**
+   * The last statement of all: COMMIT goes out right behind it and costs no round trip of its own.
+   * Whatever the work does afterwards, the transaction is committed, unless the statement failed.
+   */
+  lastRows<Row>(sql: Statement, values?: unknown[]): Promise<Row[]>;
+}
+
 const INT8 = 20;
 const DEADLOCK = "40P01";
 const TRIES_MAX = 3;
@@ -82,7 +91,7 @@ export class Database implements Queries {
   }
 
   /** Commits what `work` did, or nothing of it. Runs it again when it lost a deadlock. */
-  async transaction<Result>(work: (tx: Queries) => Promise<Result>): Promise<Result> {
+  async transaction<Result>(work: (tx: Transaction) => Promise<Result>): Promise<Result> {
     for (let tries = 1; ; tries += 1) {
       try {
         return await this.#attempt(work);
@@ -92,7 +101,7 @@ export class Database implements Queries {
     }
   }
 
-  async #attempt<Result>(work: (tx: Queries) => Promise<Result>): Promise<Result> {
+  async #attempt<Result>(work: (tx: Transaction) => Promise<Result>): Promise<Result> {
     const client = await this.#connect();
     let over = false;
     let broken = false;
@@ -101,14 +110,23 @@ export class Database implements Queries {
       if (over) throw new Error(`${sql.name} came after the end of its transaction`);
       return ask<Row>(client, sql, values);
     };
+    let committing: Promise<pg.QueryResult> | undefined;
+    const commit = () => {
+      over = true;
+      committing ??= client.query("commit");
+      return committing;
+    };
+    const lastRows = async <Row>(sql: Statement, values?: unknown[]): Promise<Row[]> => {
+      const [last] = await Promise.all([rows<Row>(sql, values), commit()]);
+      return last;
+    };
     try {
       // On a pipelined connection BEGIN costs no round trip: the first statement goes out behind
       // it.
       const begun = client.query("begin");
-      const [result] = await Promise.all([(async () => work({ rows }))(), begun]);
-      over = true;
+      const [result] = await Promise.all([(async () => work({ rows, lastRows }))(), begun]);
       // COMMIT after a statement that failed, even one whose error `work` caught, rolls back.
-      const { command } = await client.query("commit");
+      const { command } = await commit();
       if (command !== "COMMIT") throw new Error("a statement failed, so nothing was committed");
       return result;
     } catch (error) {

@@ -97,6 +97,7 @@ const CHANNEL_OPTIONS: ChannelOptions = {
   "grpc.initial_reconnect_backoff_ms": 100,
   "grpc.max_reconnect_backoff_ms": 500,
   "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
+  "grpc.enable_channelz": 0,
 };
 
 /** A balanced connection to the instances behind one target. */

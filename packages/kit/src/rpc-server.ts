@@ -148,6 +148,8 @@ class PiataServer extends ServerGrpc {
         guard({ permissions, passports, isSecure: tls !== undefined }),
       ],
       "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
+      // Nobody asks for these counts of every call, connection and message.
+      "grpc.enable_channelz": 0,
       // A watcher that hangs reads nothing, and what it is told would pile up here.
       "grpc.keepalive_time_ms": 10_000,
       "grpc.keepalive_timeout_ms": 5_000,

@@ -14,8 +14,11 @@ import { type Failure, failedPrecondition, invalidArgument, notFound } from "@pi
 export const QUANTITY_MAX = 999;
 /** The most products that an Add leaves in a cart. */
 export const PRODUCTS_MAX = 100;
-/** The ended checkouts that are remembered one by one. */
-export const ENDED_MAX = 64;
+/**
+ * The ended checkouts that are remembered one by one. Each is read and written with every change
+ * of the cart, and `floor` speaks for the others.
+ */
+export const ENDED_MAX = 16;
 
 /** Quantities by product id. */
 export type Lines = Readonly<Record<string, number>>;
@@ -175,15 +178,12 @@ function end(cart: Cart, orderId: number, lines: Lines): Cart {
 }
 
 function pruned(ended: Cart["ended"], floor: number): Pick<Cart, "ended" | "floor"> {
-  const oldestFirst = Object.keys(ended)
-    .map(Number)
-    .sort((a, b) => a - b);
+  // Whole numbers are an object's first keys, in their order.
+  const oldestFirst = Object.keys(ended);
   const surplus = oldestFirst.length - ENDED_MAX;
   if (surplus <= 0) return { ended, floor };
-  return {
-    ended: Object.fromEntries(oldestFirst.slice(surplus).map((orderId) => [orderId, 1])),
-    floor: oldestFirst[surplus - 1] as number,
-  };
+  const kept = oldestFirst.slice(surplus).map((orderId) => [orderId, 1] as const);
+  return { ended: Object.fromEntries(kept), floor: Number(oldestFirst[surplus - 1]) };
 }
 
 const has = ({ lines }: Cart, productId: number): boolean => lines[productId] !== undefined;

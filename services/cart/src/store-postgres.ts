@@ -2,7 +2,7 @@
 import type { Secret } from "@piata/kit/config";
 import type { Failure } from "@piata/kit/errors";
 import type { Metrics } from "@piata/kit/metrics";
-import { Database, statement } from "@piata/kit/pg";
+import { Database, statement, type Transaction } from "@piata/kit/pg";
 import * as rules from "./cart.js";
 import { type Cart, type Checkout, type Done, NO_CART, type Outcome } from "./cart.js";
 import type { CartStore, OfOrder, OfUser, UserChange } from "./store.js";
@@ -51,42 +51,63 @@ export class PostgresCartStore implements CartStore {
   }
 
   /** `creating` are those of the items that leave something at a user who has nothing yet. */
-  #settle<Item extends OfUser, Answer>(
+  async #settle<Item extends OfUser, Answer>(
     items: Item[],
     creating: Item[],
     decide: (cart: Cart, item: Item) => Outcome<Answer>,
   ): Promise<(Answer | Failure)[]> {
-    return this.#db.transaction(async (tx) => {
-      // Rows are made before any is locked, and both in the order of users: so no two batches wait
-      // for each other. The two statements travel together.
-      const [, rows] = await Promise.all([
-        creating.length > 0 ? tx.rows(CREATE_CARTS, [usersOf(creating)]) : [],
-        tx.rows<CartRow>(LOCK_CARTS, [usersOf(items)]),
-      ]);
-      const before = byUser(rows);
-      const after = new Map(before);
-      const answers = items.map((item) => {
-        const { cart, answer } = decide(after.get(item.userId) ?? NO_CART, item);
-        after.set(item.userId, cart);
-        return answer;
-      });
-      const changed = [...before].flatMap(([userId, cart]) => {
-        const then = after.get(userId) as Cart;
-        return then === cart ? [] : [{ userId, ...then }];
-      });
-      if (changed.length > 0) {
-        await tx.rows(WRITE_CARTS, [
-          changed.map(({ userId }) => userId),
-          changed.map(({ exists, lines }) => (exists ? JSON.stringify(lines) : null)),
-          changed.map(({ checkouts }) => JSON.stringify(checkouts)),
-          changed.map(({ ended }) => JSON.stringify(ended)),
-          changed.map(({ floor }) => floor),
-          changed.map(({ erased }) => erased),
+    const attempt = (created: number[]) =>
+      this.#db.transaction(async (tx) => {
+        // Rows are made before any is locked, and both in the order of users: so no two batches
+        // wait for each other. The two statements travel together.
+        const [, rows] = await Promise.all([
+          created.length > 0 ? tx.rows(CREATE_CARTS, [created]) : [],
+          tx.rows<CartRow>(LOCK_CARTS, [usersOf(items)]),
         ]);
-      }
-      return answers;
-    });
+        const before = byUser(rows);
+        if (creating.some(({ userId }) => !before.has(userId))) return undefined;
+        const after = new Map(before);
+        const answers = items.map((item) => {
+          const { cart, answer } = decide(after.get(item.userId) ?? NO_CART, item);
+          after.set(item.userId, cart);
+          return answer;
+        });
+        await write(tx, before, after);
+        return answers;
+      });
+    // A user gets a row once, and many changes after that.
+    const answers = (await attempt([])) ?? (await attempt(usersOf(creating)));
+    if (!answers) throw new Error("the row of a cart has vanished");
+    return answers;
   }
+}
+
+/** Writes what has changed, as the end of the transaction. */
+async function write(
+  tx: Transaction,
+  before: ReadonlyMap<number, Cart>,
+  after: ReadonlyMap<number, Cart>,
+): Promise<void> {
+  const changed = [...before].flatMap(([userId, cart]) => {
+    const then = after.get(userId) as Cart;
+    return then === cart ? [] : [{ userId, cart, then }];
+  });
+  if (changed.length === 0) return;
+  // What a change leaves as it was is neither sent nor parsed again.
+  const written = (part: "lines" | "checkouts" | "ended") =>
+    changed.map(({ cart, then }) =>
+      then[part] === cart[part] || (part === "lines" && !then.exists)
+        ? null
+        : JSON.stringify(then[part]),
+    );
+  await tx.lastRows(WRITE_CARTS, [
+    changed.map(({ userId }) => userId),
+    written("lines"),
+    written("checkouts"),
+    written("ended"),
+    changed.map(({ then }) => then.floor),
+    changed.map(({ then }) => then.erased),
+  ]);
 }
 
 const usersOf = (items: OfUser[]): number[] => [...new Set(items.map(({ userId }) => userId))];
@@ -118,7 +139,9 @@ const LOCK_CARTS = statement(
 const WRITE_CARTS = statement(
   "write_carts",
   `update carts
-      set lines = cart.lines::jsonb, checkouts = cart.checkouts::jsonb, ended = cart.ended::jsonb,
+      set lines = case when not cart.erased then coalesce(cart.lines::jsonb, carts.lines) end,
+          checkouts = coalesce(cart.checkouts::jsonb, carts.checkouts),
+          ended = coalesce(cart.ended::jsonb, carts.ended),
           floor = cart.floor, erased = cart.erased, updated_at = now()
      from unnest($1::integer[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::boolean[])
        as cart (user_id, lines, checkouts, ended, floor, erased)

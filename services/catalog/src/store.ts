@@ -2,7 +2,7 @@
 import type { Category, Product } from "@piata/contracts/catalog";
 import { ConfigError } from "@piata/kit/config";
 import { alreadyExists, notFound, resourceExhausted } from "@piata/kit/errors";
-import { type Database, type Queries, statement, violates } from "@piata/kit/pg";
+import { type Database, type Queries, statement, type Transaction, violates } from "@piata/kit/pg";
 import type { NewCategory, NewProduct } from "./product.js";
 import { decide, type ReservationRow, type Stock, type Wanted } from "./reservation.js";
 
@@ -107,7 +107,7 @@ export class CatalogStore {
       .sort((a, b) => a.orderId - b.orderId);
     const ids = orders.map(({ orderId }) => orderId);
     const productIds = productsOf(orders);
-    return this.#db.transaction(async (tx) => {
+    const { placed, rows } = await this.#db.transaction(async (tx) => {
       // The second sees what was committed while the first one waited.
       const [stock, standing] = await Promise.all([
         tx.rows<Stock>(LOCK_STOCK, [productIds]),
@@ -118,8 +118,9 @@ export class CatalogStore {
         orders.filter(({ orderId }) => !standing.has(orderId)),
         stock,
       );
-      if (verdicts.length === 0) return standing;
-      const placed = await tx.rows<{ orderId: number }>(PLACE_RESERVATIONS, [
+      const rows = new Map([...standing, ...verdicts.map((row) => [row.orderId, row] as const)]);
+      if (verdicts.length === 0) return { placed: true, rows };
+      const placed = await tx.lastRows<{ orderId: number }>(PLACE_RESERVATIONS, [
         verdicts.map(({ orderId }) => orderId),
         verdicts.map(({ state }) => state),
         verdicts.map(({ lines }) => JSON.stringify(lines)),
@@ -127,10 +128,10 @@ export class CatalogStore {
         verdicts.map(({ refusalReason }) => refusalReason),
         verdicts.map(({ shortages }) => JSON.stringify(shortages)),
       ]);
-      // An order that was released in this very moment has its row from there.
-      if (placed.length < verdicts.length) return reservations(tx, ids);
-      return new Map([...standing, ...verdicts.map((row) => [row.orderId, row] as const)]);
+      return { placed: placed.length === verdicts.length, rows };
     });
+    // An order that was released in this very moment has its row from there.
+    return placed ? rows : reservations(this.#db, ids);
   }
 
   /**
@@ -141,9 +142,11 @@ export class CatalogStore {
     const ids = [...new Set(orderIds)].sort((a, b) => a - b);
     for (;;) {
       const rows = await this.#db.transaction((tx) => settleOnce(tx, ids, to));
+      if (rows) return rows;
+      const found = await reservations(this.#db, ids);
       // A Reserve that was committed in the midst of a release is there to be found now.
-      const missed = to === "RELEASED" && [...rows.values()].some(({ state }) => state === "HELD");
-      if (!missed) return rows;
+      const missed = to === "RELEASED" && [...found.values()].some(({ state }) => state === "HELD");
+      if (!missed) return found;
     }
   }
 
@@ -156,15 +159,24 @@ export class CatalogStore {
 }
 
 // Like Reserve it locks stock first and reservations then, each in id order, so that no two batches
-// wait for each other.
-async function settleOnce(tx: Queries, ids: number[], to: "SOLD" | "RELEASED") {
-  const held = [...(await reservations(tx, ids)).values()].filter((row) => row.state === "HELD");
-  if (held.length > 0) {
-    await tx.rows(LOCK_STOCK, [productsOf(held)]);
-    await tx.rows(SETTLE, [held.map(({ orderId }) => orderId), to]);
+// wait for each other. Undefined when the rows are to be read again: somebody else was at them, or
+// they were made just now.
+async function settleOnce(tx: Transaction, ids: number[], to: "SOLD" | "RELEASED") {
+  const rows = await reservations(tx, ids);
+  const held = [...rows.values()].filter((row) => row.state === "HELD");
+  const buries = to === "RELEASED" && rows.size < ids.length;
+  const orderIds = held.map(({ orderId }) => orderId);
+  // What comes last takes the COMMIT along.
+  const settling = buries ? tx.rows : tx.lastRows;
+  const [, settled] = await Promise.all([
+    held.length > 0 ? tx.rows(LOCK_STOCK, [productsOf(held)]) : [],
+    held.length > 0 ? settling<{ orderId: number }>(SETTLE, [orderIds, to]) : [],
+    buries ? tx.lastRows(BURY, [ids]) : [],
+  ]);
+  for (const { orderId } of settled) {
+    rows.set(orderId, { ...(rows.get(orderId) as ReservationRow), state: to });
   }
-  if (to === "RELEASED") await tx.rows(BURY, [ids]);
-  return reservations(tx, ids);
+  return buries || settled.length < held.length ? undefined : rows;
 }
 
 const productsOf = (orders: { lines: { productId: number }[] }[]): number[] =>
@@ -300,19 +312,21 @@ const SETTLE = statement(
      update reservations
         set state = $2, updated_at = now()
       where order_id = any($1) and state = 'HELD'
-     returning lines
+     returning order_id, lines
    ), units as (
      select (line ->> 'productId')::integer as product_id,
             sum((line ->> 'quantity')::integer)::integer as quantity
        from settled, jsonb_array_elements(lines) as line
       group by 1
+   ), moved as (
+     update stock s
+        set held = s.held - units.quantity,
+            sold = s.sold + case when $2 = 'SOLD' then units.quantity else 0 end,
+            available = s.available + case when $2 = 'RELEASED' then units.quantity else 0 end
+       from units
+      where s.product_id = units.product_id
    )
-   update stock s
-      set held = s.held - units.quantity,
-          sold = s.sold + case when $2 = 'SOLD' then units.quantity else 0 end,
-          available = s.available + case when $2 = 'RELEASED' then units.quantity else 0 end
-     from units
-    where s.product_id = units.product_id`,
+   select order_id as "orderId" from settled`,
 );
 
 // Releasing what never came leaves the final row, so that a late Reserve finds it.

@@ -32,9 +32,11 @@ describe("an order", () => {
         it(`that is ${from} can become ${to}`, () => {
           const before = order(from);
           const { open } = allowed;
-          assert.deepEqual(move(before, to, { reason: "WHY" }), {
+          const change = { reason: "WHY" };
+          assert.deepEqual(move(before, to, change), {
             from,
             order: { ...before, state: to, reason: "WHY", tries: 0, open },
+            change,
           });
           assert.deepEqual(before, order(from));
         });
@@ -49,7 +51,8 @@ describe("an order", () => {
   for (const state of ["PAID", "ABANDONED"] as const) {
     it(`that is ${state} is over when it is settled`, () => {
       const before = order(state);
-      assert.deepEqual(settle(before), { from: state, order: { ...before, open: false } });
+      const after = { ...before, open: false };
+      assert.deepEqual(settle(before), { from: state, order: after, change: {} });
     });
   }
 

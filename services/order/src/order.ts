@@ -67,6 +67,7 @@ export interface Order {
 export interface Move {
   from: State;
   order: Order;
+  change: Change;
 }
 
 /** What a move may bring with it. */
@@ -80,6 +81,7 @@ export function move(order: Order, to: State, change: Change = {}): Move {
   return {
     from: order.state,
     order: { ...order, ...change, state: to, tries: 0, open: OWING.has(to) },
+    change,
   };
 }
 
@@ -88,5 +90,5 @@ export function settle(order: Order): Move {
   if (!SETTLED_LAST.has(order.state)) {
     throw new Error(`Order ${order.id} is ${order.state}; that is not settled.`);
   }
-  return { from: order.state, order: { ...order, open: false } };
+  return { from: order.state, order: { ...order, open: false }, change: {} };
 }

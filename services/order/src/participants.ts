@@ -40,6 +40,9 @@ export interface Channels {
 // own; one that does not is late, which harms nothing.
 const CALL_MS = 3_000;
 
+// The order is PAID by then, and its customer waits for none of it: larger batches cost less.
+const LAST_STEPS = { lingerMs: 100 };
+
 const contextOf = (order: Order): Context => ownContext(CALL_MS, order.userId, order.traceId);
 
 export function participants(channels: Channels, metrics: Metrics): Participants & Refunder {
@@ -49,9 +52,9 @@ export function participants(channels: Channels, metrics: Metrics): Participants
   const getCart = batched(cart.batchGetCarts, { name: "order.get_cart", metrics });
   const take = batched(cart.batchTake, { name: "order.take", metrics });
   const restore = batched(cart.batchRestore, { name: "order.restore", metrics });
-  const forget = batched(cart.batchForget, { name: "order.forget", metrics });
+  const forget = batched(cart.batchForget, { name: "order.forget", metrics, ...LAST_STEPS });
   const reserve = batched(catalog.batchReserve, { name: "order.reserve", metrics });
-  const sell = batched(catalog.batchSell, { name: "order.sell", metrics });
+  const sell = batched(catalog.batchSell, { name: "order.sell", metrics, ...LAST_STEPS });
   const release = batched(catalog.batchRelease, { name: "order.release", metrics });
   const charge = batched(payment.batchCharge, { name: "order.charge", metrics });
   const refund = batched(payment.batchRefund, { name: "order.refund", metrics });

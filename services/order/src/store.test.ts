@@ -28,6 +28,11 @@ const ALL_DUE = statement(
 );
 const COUNT_ORDERS = statement("test_count_orders", `select count(*)::integer from orders`);
 const COUNT_KEYS = statement("test_count_keys", `select count(*)::integer from idempotency_keys`);
+const LEASE_END = statement("test_lease_end", "select next_try_at as at from orders where id = $1");
+const SET_LEASE = statement(
+  "test_set_lease",
+  `update orders set next_try_at = now() + $2::integer * interval '1 millisecond' where id = $1`,
+);
 const ROW = statement(
   "test_row",
   `select state, tries, next_try_at - now() as "due", approved_at is not null as approved
@@ -251,6 +256,22 @@ describe("the order store", () => {
       await store.advance(settle(paid.order));
       assert.deepEqual(await database.row(order.id), { state: "PAID", open: false });
       assert.deepEqual((await store.findOrders([order.id])).get(order.id)?.lines, priced);
+    });
+
+    it("renews its lease when that is no longer fresh, and leaves it alone before", async () => {
+      const order = await intent();
+      const leaseEnd = async () =>
+        (await database.db.rows<{ at: Date }>(LEASE_END, [order.id]))[0]?.at.getTime() ?? 0;
+      await database.db.rows(SET_LEASE, [order.id, LEASE_MS]);
+      const fresh = await leaseEnd();
+      const created = move(order, "CREATED", { lines });
+      await store.advance(created);
+      assert.equal(await leaseEnd(), fresh);
+      await database.db.rows(SET_LEASE, [order.id, LEASE_MS / 2]);
+      const half = await leaseEnd();
+      const approval = { lines, totalMinor: 200, currencyCode: "EUR" };
+      await store.advance(move(created.order, "APPROVED", approval));
+      assert.ok((await leaseEnd()) >= half + LEASE_MS / 2);
     });
 
     it("tells its worker that the customer wants the order undone", async () => {

@@ -186,11 +186,12 @@ export class OrderStore {
       moves.map(({ from }) => from),
       moves.map(({ order }) => order.state),
       moves.map(({ order }) => order.reason),
-      moves.map(({ order }) => JSON.stringify(order.lines)),
+      moves.map(({ change }) => (change.lines ? JSON.stringify(change.lines) : null)),
       moves.map(({ order }) => order.totalMinor),
       moves.map(({ order }) => order.currencyCode),
       moves.map(({ order }) => order.open),
       this.#leaseMs,
+      this.#leaseMs * FRESH,
     ]);
     const moved = new Map(rows.map(({ id, from, ...rest }) => [`${id} ${from}`, rest]));
     return all.map((move, place) => {
@@ -199,6 +200,9 @@ export class OrderStore {
     });
   }
 }
+
+/** How much of a lease has to be left at a move for it not to be renewed. */
+const FRESH = 0.75;
 
 const keyOf = ({ order, from }: Move): string => `${order.id} ${from}`;
 
@@ -216,7 +220,7 @@ const ORDER = `
 const PLACE_INTENTS = statement(
   "place_intents",
   `with wishes as materialized (
-     select nextval(pg_get_serial_sequence('orders', 'id'))::integer as id, wish.*
+     select nextval('orders_id_seq')::integer as id, wish.*
        from unnest($1::integer[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[])
             with ordinality
          as wish (user_id, payment_method, expected_total_minor, trace_id, key, arguments, place)
@@ -246,7 +250,9 @@ const PLACE_INTENTS = statement(
 // The only statement that changes a state, and only from the state that the mover saw. An abandoned
 // intent gives its key back at its end: its caller never had an answer. Moves come in the order of
 // their ids: they are looked up in it, so that two batches do not wait for each other. (Locking
-// them first by a subquery would make sure of it for a quarter of the throughput.)
+// them first by a subquery would make sure of it for a quarter of the throughput.) A lease that is
+// fresh stays as it is: nothing that is indexed changes then, so that the new version of the row
+// needs no new entry in any index.
 const ADVANCE = statement(
   "advance",
   `with moves as (
@@ -255,10 +261,15 @@ const ADVANCE = statement(
        as move (id, from_state, to_state, reason, lines, total_minor, currency_code, open)
    ), moved as (
      update orders o
-        set state = moves.to_state, reason = moves.reason, lines = moves.lines::jsonb,
+        set state = moves.to_state, reason = moves.reason,
+            lines = coalesce(moves.lines::jsonb, o.lines),
             total_minor = moves.total_minor, currency_code = moves.currency_code, tries = 0,
             approved_at = case when moves.to_state = 'APPROVED' then now() else o.approved_at end,
-            next_try_at = case when moves.open then now() + $9::integer * interval '1 millisecond' end,
+            next_try_at = case
+              when not moves.open then null
+              when o.next_try_at > now() + $10::integer * interval '1 millisecond' then o.next_try_at
+              else now() + $9::integer * interval '1 millisecond'
+            end,
             updated_at = now()
        from moves
       where o.id = moves.id and o.state = moves.from_state
