@@ -8,6 +8,7 @@
  */
 import type { Context } from "./context.js";
 import { deadlineExceeded, Failure, internal, resourceExhausted } from "./errors.js";
+import { InProgress, type Placed } from "./in-progress.js";
 import type { Queue } from "./metrics.js";
 import type { Cause } from "./span.js";
 import { causeOf, inBatch, isTracing } from "./tracing.js";
@@ -47,6 +48,12 @@ interface Waiting<Item, Answer> {
   cause: Cause | undefined;
 }
 
+/** A batch that is out. */
+interface Batch<Item, Answer> extends Placed {
+  asked: Waiting<Item, Answer>[];
+  sentMs: number;
+}
+
 /** How often those are answered whose time is over. */
 const SWEEP_MS = 50;
 /**
@@ -67,8 +74,7 @@ export function coalesce<Item, Answer>(
   const { maxItems = 500, maxInFlight = () => 2, maxWaiting = 20_000, lingerMs = 0 } = options;
   type Asked = Waiting<Item, Answer>;
   let waiting: Asked[] = [];
-  /** Batches that are out, and since when. */
-  const inFlight = new Map<Asked[], number>();
+  const inFlight = new InProgress<Batch<Item, Answer>>();
   let scheduled = false;
   let sweeping = false;
   options.watch?.(() => ({
@@ -83,7 +89,7 @@ export function coalesce<Item, Answer>(
     if (inFlight.size >= most * STALLED_TIMES_MAX) return true;
     const stalledMs = Date.now() - STALLED_MS;
     let moving = 0;
-    for (const sentMs of inFlight.values()) if (sentMs > stalledMs) moving += 1;
+    for (const { sentMs } of inFlight) if (sentMs > stalledMs) moving += 1;
     return moving >= most;
   }
 
@@ -94,11 +100,12 @@ export function coalesce<Item, Answer>(
     soon(() => {
       scheduled = false;
       const all = context ? stillWanted(waiting, context) : waiting;
-      const batch = all.length <= maxItems ? all : all.slice(0, maxItems);
+      const asked = all.length <= maxItems ? all : all.slice(0, maxItems);
       waiting = all.length <= maxItems ? [] : all.slice(maxItems);
-      if (batch.length === 0) return;
-      inFlight.set(batch, Date.now());
-      void dispatch(batch).finally(() => {
+      if (asked.length === 0) return;
+      const batch = { asked, sentMs: Date.now(), place: -1 };
+      inFlight.add(batch);
+      void dispatch(asked).finally(() => {
         inFlight.delete(batch);
         schedule();
       });
@@ -138,7 +145,7 @@ export function coalesce<Item, Answer>(
     setTimeout(() => {
       sweeping = false;
       waiting = stillWanted(waiting, whose);
-      for (const batch of inFlight.keys()) stillWanted(batch, whose);
+      for (const { asked } of inFlight) stillWanted(asked, whose);
       schedule();
       if (waiting.length + inFlight.size > 0) sweep(whose);
     }, SWEEP_MS).unref();

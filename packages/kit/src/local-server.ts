@@ -20,6 +20,7 @@ import {
   ServerWritableStreamImpl,
   serverErrorToStatus,
 } from "@grpc/grpc-js/build/src/server-call.js";
+import { InProgress, type Placed } from "./in-progress.js";
 import { MESSAGE_BYTES_MAX } from "./transport.js";
 
 /** A call as its caller sends it, and how it gets what comes back. */
@@ -47,7 +48,8 @@ interface Method {
 }
 
 /** What grpc-js' interceptors see of a call: here the lowest of them, with no stream below. */
-export class LocalCall implements ServerInterceptingCallInterface {
+export class LocalCall implements ServerInterceptingCallInterface, Placed {
+  place = -1;
   readonly #sent: Sent;
   readonly #method: Definition;
   readonly #ended: () => void;
@@ -146,7 +148,7 @@ export class LocalCall implements ServerInterceptingCallInterface {
 export class LocalServer {
   readonly #interceptors: readonly ServerInterceptor[];
   readonly #methods = new Map<string, Method>();
-  readonly #calls = new Set<LocalCall>();
+  readonly #calls = new InProgress<LocalCall>();
   // A handler must not find itself in the trace of whoever called it.
   readonly #outside = AsyncLocalStorage.snapshot();
   #drained: (() => void) | undefined;
@@ -189,7 +191,7 @@ export class LocalServer {
   /** Ends the calls that there are, as a connection that breaks would. */
   cutOff(): void {
     const told = { code: status.UNAVAILABLE, details: "cut off", metadata: new Metadata() };
-    for (const call of [...this.#calls]) call.cancel(told);
+    for (const call of this.#calls) call.cancel(told);
   }
 
   #intercepted(call: LocalCall, { definition }: Method): ServerInterceptingCallInterface {

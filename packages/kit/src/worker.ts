@@ -26,7 +26,9 @@ export interface WorkerOptions<Job> {
 export class Worker<Job> {
   readonly #options: Required<WorkerOptions<Job>>;
   readonly #stop = new AbortController();
-  readonly #running = new Set<Promise<void>>();
+  #busy = 0;
+  /** Told when nothing is being worked on; only at the end. */
+  #whenIdle: (() => void) | undefined;
   readonly #loop: Promise<void>;
 
   constructor(options: WorkerOptions<Job>) {
@@ -36,31 +38,37 @@ export class Worker<Job> {
 
   /** Jobs that are being worked on. */
   get busy(): number {
-    return this.#running.size;
+    return this.#busy;
   }
 
   /** Stops claiming and waits for what is being worked on. */
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.#loop;
-    await Promise.all(this.#running);
+    if (this.#busy === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#whenIdle = resolve;
+    });
   }
 
   /** Works on a job that its caller holds already. */
   start(job: Job): void {
     const { name, log, work } = this.#options;
+    this.#busy += 1;
     // Within a promise from the start: what `work` throws at once is logged like the rest.
-    const running = (async () => work(job))()
+    void (async () => work(job))()
       .catch((error) => log.error({ err: error, worker: name }, "a job failed"))
-      .finally(() => this.#running.delete(running));
-    this.#running.add(running);
+      .finally(() => {
+        this.#busy -= 1;
+        if (this.#busy === 0) this.#whenIdle?.();
+      });
   }
 
   async #claimForever(): Promise<void> {
     const { name, log, claim, jobsMax, idleMs } = this.#options;
     const { signal } = this.#stop;
     while (!signal.aborted) {
-      const free = jobsMax - this.#running.size;
+      const free = jobsMax - this.#busy;
       try {
         const jobs = free > 0 ? await claim(free) : [];
         for (const job of jobs) this.start(job);

@@ -6,6 +6,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { type Failure, resourceExhausted } from "@piata/kit/errors";
+import { InProgress, type Placed } from "@piata/kit/in-progress";
 import type { Log } from "@piata/kit/log";
 import type { Metrics } from "@piata/kit/metrics";
 import { onceGone } from "./gone.js";
@@ -43,7 +44,7 @@ export interface AdmissionOptions {
 }
 
 /** A request that was taken, and where it counts until it is over. */
-interface Taken {
+interface Taken extends Placed {
   request: IncomingMessage;
   response: ServerResponse;
   begin(): void;
@@ -55,7 +56,7 @@ interface Taken {
 /** What was taken and is not answered yet. */
 export class Admission {
   readonly #options: AdmissionOptions;
-  readonly #open = new Set<Taken>();
+  readonly #open = new InProgress<Taken>();
   readonly #waiting: Taken[] = [];
   /** Those that were begun in this turn of the event loop. */
   #begun: Taken[] = [];
@@ -88,7 +89,8 @@ export class Admission {
         });
       }
       const begin = () => listener(request, response);
-      const one: Taken = { request, response, begin, counts: undefined, reading: undefined };
+      const counts = undefined;
+      const one: Taken = { request, response, begin, counts, reading: undefined, place: -1 };
       const { metrics } = this.#options;
       this.#count(one, "taken");
       this.#open.add(one);

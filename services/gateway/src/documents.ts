@@ -40,6 +40,8 @@ export class DocumentFaults extends Error {
 interface Known {
   operations: Operation[];
   executable: Executable;
+  /** Whether it was asked for since it was looked at for leaving. */
+  wanted: boolean;
 }
 
 /** Texts by their SHA-256 in hex. */
@@ -53,7 +55,7 @@ export interface DocumentsOptions extends DocumentRules {
 /** What may be run, and what is known of it. */
 export class Documents {
   readonly #options: DocumentsOptions;
-  /** By their texts; the first is the one that was not asked for the longest. */
+  /** By their texts. */
   readonly #known = new Map<string, Known>();
   /** Apart, so that what is wrong never pushes out what is right. */
   readonly #faulty = new Map<string, DocumentFaults>();
@@ -111,10 +113,25 @@ export class Documents {
 
   #document(text: string): Known {
     const known = this.#known.get(text);
-    if (known) this.#known.delete(text);
-    const document = known ?? this.#meet(text);
-    setBounded(this.#known, [text, document], this.#max);
+    if (known) {
+      known.wanted = true;
+      return known;
+    }
+    const document = this.#meet(text);
+    if (this.#known.size >= this.#max) this.#makeRoom();
+    this.#known.set(text, document);
     return document;
+  }
+
+  // Who was asked for since the last time goes to the end of the queue instead, so that a document
+  // that is known has nothing to move.
+  #makeRoom(): void {
+    for (const [text, known] of this.#known) {
+      this.#known.delete(text);
+      if (!known.wanted) return;
+      known.wanted = false;
+      this.#known.set(text, known);
+    }
   }
 
   #meet(text: string): Known {
@@ -123,7 +140,9 @@ export class Documents {
     const { schema } = this.#options;
     const { document, operations } = judge(text, this.#options);
     const errors = validate(schema, document, specifiedRules, { maxErrors: FAULTS_MAX });
-    if (errors.length === 0) return { operations, executable: new Executable(schema, document) };
+    if (errors.length === 0) {
+      return { operations, executable: new Executable(schema, document), wanted: false };
+    }
     const faults = new DocumentFaults(errors);
     setBounded(this.#faulty, [text, faults], this.#max);
     throw faults;

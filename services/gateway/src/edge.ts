@@ -54,6 +54,16 @@ interface Surroundings {
   metrics: Metrics;
 }
 
+/**
+ * The latest response of a connection, kept on it: a WeakMap that each request writes to makes the
+ * garbage collector's work several times as long.
+ */
+const LATEST = Symbol("latest response");
+
+interface Answering extends Socket {
+  [LATEST]?: ServerResponse;
+}
+
 export class Edge {
   readonly #visitors: Visitors;
   readonly #crossSite: CrossSite;
@@ -62,8 +72,6 @@ export class Edge {
   readonly #perUser: RateLimit | undefined;
   readonly #registrations: RateLimit | undefined;
   readonly #refusals: ReturnType<typeof refusalsOf>;
-  /** The latest response of each connection. */
-  readonly #answering = new WeakMap<Socket, ServerResponse>();
 
   constructor(options: EdgeOptions, surroundings: Surroundings) {
     const { addressRequestsPerMinute, userRequestsPerMinute, registrationsPerHour } = options;
@@ -79,7 +87,7 @@ export class Edge {
   /** A listener that gives `listener` what may pass, and refuses the rest before it is read. */
   guard(listener: RequestListener): RequestListener {
     return (request, response) => {
-      this.#answering.set(request.socket, response);
+      (request.socket as Answering)[LATEST] = response;
       const { visitor } = this.arrivalOf(request);
       const waitSeconds = this.#countRequest(request, visitor);
       if (waitSeconds > 0) {
@@ -130,7 +138,7 @@ export class Edge {
 
   /** What the HTTP parser gave up on, or what did not come in time. */
   refuseUnparsed(error: NodeJS.ErrnoException, socket: Socket): void {
-    const answering = this.#answering.get(socket);
+    const answering = (socket as Answering)[LATEST];
     const isHalfAnswered = answering?.headersSent && !answering.writableFinished;
     // Browsers open connections that they may never use.
     const isSilent = socket.bytesRead === 0;

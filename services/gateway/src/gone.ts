@@ -1,15 +1,23 @@
 /** When an HTTP request is over for whoever serves it. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import { InProgress, type Placed } from "@piata/kit/in-progress";
 
-/** Of a connection: the responses that are not over. */
-const open = new WeakMap<Socket, Set<() => void>>();
+/** Who wants to know of the end of a response. */
+interface Watch extends Placed {
+  listeners: (() => void)[];
+}
 
-/** Who wants to know, kept on the response: most requests have two. */
-const LISTENERS = Symbol("listeners");
+/** The watch of a response, and those of a connection, kept on them. */
+const WATCH = Symbol("watch");
+const WATCHES = Symbol("watches");
 
 interface Watched extends ServerResponse {
-  [LISTENERS]?: (() => void)[] | undefined;
+  [WATCH]?: Watch | undefined;
+}
+
+interface Connection extends Socket {
+  [WATCHES]?: InProgress<Watch>;
 }
 
 /**
@@ -23,32 +31,33 @@ export function onceGone(
   listener: () => void,
 ): void {
   const watched = response as Watched;
-  const known = watched[LISTENERS];
-  if (known) {
-    known.push(listener);
+  if (watched[WATCH]) {
+    watched[WATCH].listeners.push(listener);
     return;
   }
-  const listeners = [listener];
-  watched[LISTENERS] = listeners;
-  const others = openOn(socket);
-  const gone = () => {
-    if (!others.delete(gone)) return;
-    watched[LISTENERS] = undefined;
-    for (const one of listeners) one();
-  };
-  others.add(gone);
+  const watch: Watch = { listeners: [listener], place: -1 };
+  const watches = watchesOn(socket);
+  watches.add(watch);
+  watched[WATCH] = watch;
   // It comes once; `once` would cost more.
-  response.on("close", gone);
+  response.on("close", () => {
+    watched[WATCH] = undefined;
+    end(watches, watch);
+  });
+}
+
+function end(watches: InProgress<Watch>, watch: Watch): void {
+  if (watches.delete(watch)) for (const listener of watch.listeners) listener();
 }
 
 /** One listener for a connection, however many requests are on it. */
-function openOn(socket: Socket): Set<() => void> {
-  const known = open.get(socket);
+function watchesOn(socket: Connection): InProgress<Watch> {
+  const known = socket[WATCHES];
   if (known) return known;
-  const ends = new Set<() => void>();
+  const watches = new InProgress<Watch>();
   socket.once("close", () => {
-    for (const gone of ends) gone();
+    for (const watch of watches) end(watches, watch);
   });
-  open.set(socket, ends);
-  return ends;
+  socket[WATCHES] = watches;
+  return watches;
 }

@@ -33,6 +33,13 @@ interface Peer {
   visitor: Visitor;
 }
 
+/** Who is at the other end of a connection, kept on it. */
+const PEER = Symbol("peer");
+
+interface Met extends Socket {
+  [PEER]?: Peer;
+}
+
 /** Peers that are a proxy sooner than a client. */
 const NEAR = new AddressSet([
   "127.0.0.0/8",
@@ -52,7 +59,6 @@ const HOPS_MAX = 20;
 /** Finds out where requests come from. */
 export class Visitors {
   readonly #options: VisitorsOptions;
-  readonly #peers = new WeakMap<Socket, Peer>();
   #hasWarned = false;
 
   constructor(options: VisitorsOptions) {
@@ -61,7 +67,7 @@ export class Visitors {
 
   of(request: IncomingMessage): Visitor {
     const { socket, headers } = request;
-    const peer = this.#peers.get(socket) ?? this.#meet(socket);
+    const peer = (socket as Met)[PEER] ?? this.#meet(socket);
     if (!peer.isTrusted) {
       if (!this.#hasWarned && headers["x-forwarded-for"] !== undefined) this.#warn(peer);
       return peer.visitor;
@@ -79,7 +85,7 @@ export class Visitors {
       isTrusted: this.#options.trustedProxies.has(address),
       visitor: this.#visitor(address, { isSecure: false, forwardedHost: undefined }),
     };
-    this.#peers.set(socket, peer);
+    (socket as Met)[PEER] = peer;
     return peer;
   }
 
