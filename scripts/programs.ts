@@ -33,7 +33,9 @@ const LOCAL_ADDRESSES = {
  * Bounds of memory, in MB; docs/performance.md has what they save and cost. Node would let the young
  * generation grow to 48 and keep it, and the old one to a sixth of the machine.
  */
-const NODE_OPTIONS = "--max-semi-space-size=16 --max-old-space-size=512";
+const NODE_OPTIONS = "--max-semi-space-size=4 --max-old-space-size=512";
+/** Most of what a request allocates is the gateway's. */
+const NODE_OPTIONS_GATEWAY = "--max-semi-space-size=16 --max-old-space-size=512";
 const NODE_OPTIONS_COMPACT = "--max-semi-space-size=16 --max-old-space-size=1024";
 
 const LOG_BYTES_MAX = 32 * 1024 * 1024;
@@ -91,6 +93,11 @@ export function compactSpec(shared: Omit<Shared, "discoveryAddresses">): Program
 export const mainOf = (name: string): string =>
   name === COMPACT ? join("scripts", "compact.mjs") : join("services", name, "dist", "main.js");
 
+function nodeOptionsOf(name: ProgramName, { compact }: Options): string {
+  if (compact) return NODE_OPTIONS_COMPACT;
+  return name === "gateway" ? NODE_OPTIONS_GATEWAY : NODE_OPTIONS;
+}
+
 // What the caller's environment sets wins over our defaults. No program sees another's secrets.
 function environmentOf(name: ProgramName, instance: number, shared: Shared): NodeJS.ProcessEnv {
   const { root, options, discoveryAddresses, databaseUrls, gatewayFd } = shared;
@@ -110,7 +117,7 @@ function environmentOf(name: ProgramName, instance: number, shared: Shared): Nod
     ...(options.compact ? LOCAL_ADDRESSES : {}),
     ...Object.fromEntries(given),
     // The last word on an option wins: the caller's.
-    NODE_OPTIONS: `${options.compact ? NODE_OPTIONS_COMPACT : NODE_OPTIONS} ${process.env.NODE_OPTIONS ?? ""}`,
+    NODE_OPTIONS: `${nodeOptionsOf(name, options)} ${process.env.NODE_OPTIONS ?? ""}`,
   };
   const url = databaseUrls[name as ServiceWithDatabase];
   if (url !== undefined) env[databaseVariable(name as ServiceWithDatabase)] ||= url;
