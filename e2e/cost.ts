@@ -95,24 +95,33 @@ interface Buyer {
   client: LoadClient;
 }
 
-async function ask<T>({ client, token }: Buyer, query: string): Promise<T> {
-  const answer = await client.post(JSON.stringify({ query }), token);
+async function ask<T>(
+  { client, token }: Buyer,
+  query: string,
+  variables: Record<string, unknown> = {},
+): Promise<T> {
+  const answer = await client.post(JSON.stringify({ query, variables }), token);
   const { data, errors } = JSON.parse(answer.body()) as { data?: T; errors?: unknown };
   if (answer.status !== 200 || errors || !data) throw new Error(answer.body());
   return data;
 }
 
+// Values are variables, as clients send them: a text that is another one each time is parsed, validated
+// and interpreted each time.
+const LOOK = "query ($id: Float!) { product(id: $id) { name price unitsAvailable } }";
+const ADD = "mutation ($input: CartItemInput!) { addToCart(input: $input) }";
+const ORDER = "mutation { initOrder { orderId } }";
+const STATUS = "query ($id: Float!) { orderStatus(orderId: $id) { value } }";
+
 /** One whole purchase; resolves to how many requests it took. */
 async function buy(buyer: Buyer, productId: number): Promise<number> {
-  await ask(buyer, `{ product(id: ${productId}) { name price unitsAvailable } }`);
-  await ask(buyer, `mutation { addToCart(input: { productId: ${productId}, quantity: 1 }) }`);
-  const { initOrder } = await ask<{ initOrder: { orderId: number } }>(
-    buyer,
-    "mutation { initOrder { orderId } }",
-  );
-  const question = `{ orderStatus(orderId: ${initOrder.orderId}) { value } }`;
+  await ask(buyer, LOOK, { id: productId });
+  await ask(buyer, ADD, { input: { productId, quantity: 1 } });
+  const { initOrder } = await ask<{ initOrder: { orderId: number } }>(buyer, ORDER);
   for (let requests = 4; ; requests += 1) {
-    const { orderStatus } = await ask<{ orderStatus: { value: string } }>(buyer, question);
+    const { orderStatus } = await ask<{ orderStatus: { value: string } }>(buyer, STATUS, {
+      id: initOrder.orderId,
+    });
     if (orderStatus.value === "PAID") return requests;
     if (!["CREATED", "APPROVED"].includes(orderStatus.value)) throw new Error(orderStatus.value);
     await pause(ASK_MS);

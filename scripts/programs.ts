@@ -36,7 +36,7 @@ const LOCAL_ADDRESSES = {
 const NODE_OPTIONS = "--max-semi-space-size=4 --max-old-space-size=512";
 /** Most of what a request allocates is the gateway's. */
 const NODE_OPTIONS_GATEWAY = "--max-semi-space-size=16 --max-old-space-size=512";
-const NODE_OPTIONS_COMPACT = "--max-semi-space-size=16 --max-old-space-size=1024";
+const NODE_OPTIONS_COMPACT = "--max-semi-space-size=8 --max-old-space-size=1024";
 
 const LOG_BYTES_MAX = 32 * 1024 * 1024;
 

@@ -54,10 +54,7 @@ interface Surroundings {
   metrics: Metrics;
 }
 
-/**
- * The latest response of a connection, kept on it: a WeakMap that each request writes to makes the
- * garbage collector's work several times as long.
- */
+/** The latest response of a connection, kept on it. */
 const LATEST = Symbol("latest response");
 
 interface Answering extends Socket {
