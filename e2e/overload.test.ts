@@ -28,7 +28,7 @@ const isLong = process.env.PIATA_TEST_LONG === "1";
  * beside this one; `npm run test:long -- overload` runs it alone.
  */
 const LIMITS = isLong
-  ? { seconds: 5, reads: 0.4, orders: 0.8, refusedMs: 30, recovered: 0.6 }
+  ? { seconds: 5, reads: 0.35, orders: 0.7, refusedMs: 80, recovered: 0.6 }
   : { seconds: 2, reads: 0.3, orders: 0.3, refusedMs: 2_000, recovered: 0.2 };
 const TIMES_CAPACITY = 3;
 const RECOVERY_MS = 5_000;
@@ -51,7 +51,8 @@ describe("three times as much as can be done", () => {
   let productId: number;
 
   before(async () => {
-    shop = await startShop();
+    // What the gateway keeps it answers faster than a load on the same cores can ask three times.
+    shop = await startShop({ env: { GATEWAY_CATALOG_CACHE_PRODUCTS: "0" } });
     people = await customers(shop, PEOPLE);
     productId = await offer(people[0] as Client, 10_000_000);
     client = new LoadClient(shop.url, { connectionsMax: 512 });

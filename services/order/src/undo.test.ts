@@ -97,6 +97,7 @@ describe("undoing", () => {
     const { order } = await refund(orderId, 1_000, "broken-jar");
     assert.deepEqual([order?.state, order?.refundedMinor], [OrderState.PAID, 1_000]);
     await until(async () => (await refundStates(orderId)).every((state) => state === "REFUNDED"));
+    await shop.over(orderId);
     assert.deepEqual(await shop.units(productId), { available: 3, held: 0, sold: 2 });
     await refund(orderId, 0, "the-rest");
     assert.equal((await shop.get(5, orderId)).refundedMinor, 3_998);
