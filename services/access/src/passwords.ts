@@ -8,6 +8,7 @@ import { hash, verify } from "@node-rs/argon2";
 import { type Failure, resourceExhausted } from "@piata/kit/errors";
 import type { Metrics } from "@piata/kit/metrics";
 import { Counter } from "prom-client";
+import { standBack } from "./thread-priority.js";
 
 // One of OWASP's equal choices for argon2id, which is the library's default algorithm.
 const ARGON2ID = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
@@ -60,7 +61,9 @@ export class Passwords {
   }
 
   static async open(limits: PasswordLimits, metrics: Metrics): Promise<Passwords> {
-    return new Passwords(limits, metrics, await hash(randomBytes(32), ARGON2ID));
+    const dummyHash = await hash(randomBytes(32), ARGON2ID);
+    await standBack();
+    return new Passwords(limits, metrics, dummyHash);
   }
 
   /**
