@@ -29,7 +29,7 @@ const PROFILE =
 
 /** About twice what was measured: `node --test bench/guard.test.ts` prints what it is now. */
 export const LIMITS: Readonly<Record<keyof Costs, Limit>> = {
-  read: { most: 24, what: "CPU of a product by id, in bare node:http requests", advice: PROFILE },
+  read: { most: 10, what: "CPU of a product by id, in bare node:http requests", advice: PROFILE },
   purchase: {
     most: 400,
     what: "CPU of a whole purchase, in bare node:http requests",
