@@ -3,17 +3,18 @@ import assert from "node:assert/strict";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, it } from "node:test";
+import { seeded } from "@piata/testkit/random";
 import { until } from "@piata/testkit/until";
 import { FLOWS, flowOf, type World } from "./flows.ts";
 import { page } from "./html.ts";
 import { Lane } from "./lane.ts";
 import { readOptions, UsageError } from "./options.ts";
-import { seeded, zipf } from "./random.ts";
 import { median, type Result, ratioOf } from "./results.ts";
 import { GROUPS, groupsWith } from "./scenarios.ts";
 import { growthOf, slope } from "./soak.ts";
 import { Tally } from "./tally.ts";
 import { verdicts } from "./targets.ts";
+import { zipf } from "./zipf.ts";
 
 const PLACE = { lane: 0, lanes: 1, seed: 1 };
 const WORLD: World = {

@@ -1,6 +1,8 @@
 // What is asked of the shop: the kinds of work that the load can do.
+
+import { Random, seeded } from "@piata/testkit/random";
 import type { Ask, Flow, Next } from "./lane.ts";
-import { seeded, zipf } from "./random.ts";
+import { zipf } from "./zipf.ts";
 
 export interface Customer {
   readonly email: string;
@@ -94,7 +96,10 @@ const MAKERS: Readonly<Record<FlowName, Maker>> = {
       0,
     );
   },
-  purchase: (world, place) => purchaseFlow(world, place, shuffled(world.productIds, place)),
+  purchase: (world, place) => {
+    const random = new Random(place.seed * 1_000 + place.lane);
+    return purchaseFlow(world, place, random.shuffled(world.productIds));
+  },
   "purchase-hot": (world, place) => purchaseFlow(world, place, world.productIds.slice(0, 1)),
   mixed: mixedFlow,
   bare: (world) => cycling([ask(world, PRODUCT, { id: 1 }, '{"data":{"product":{"id":')], 0),
@@ -140,14 +145,6 @@ const someIds = ({ productIds }: World, lane: number, count: number): number[] =
     { length: count },
     (_, index) => productIds[(lane * count + index) % productIds.length] as number,
   );
-
-function shuffled(ids: readonly number[], { lane, seed }: Place): number[] {
-  const random = seeded(seed * 1_000 + lane);
-  return ids
-    .map((id) => ({ id, order: random() }))
-    .sort((a, b) => a.order - b.order)
-    .map(({ id }) => id);
-}
 
 // All connections send the same bytes.
 const made = new WeakMap<World, Ask[]>();

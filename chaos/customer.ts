@@ -2,11 +2,11 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Client } from "@piata/testkit/client";
+import type { Random } from "@piata/testkit/random";
 import { attempt, patience } from "./call.ts";
 import { change, type Journal, type Purchase, type Shopper } from "./journal.ts";
 import type { Range } from "./market.ts";
 import { repeatOrder, sendOrder, watchOrder } from "./ordering.ts";
-import type { Random } from "./random.ts";
 import type { Staff } from "./staff.ts";
 
 const METHODS: readonly (readonly [method: string, weight: number])[] = [

@@ -1,9 +1,9 @@
 // What is for sale in a run, and who comes to buy.
 import { randomUUID } from "node:crypto";
 import type { Client } from "@piata/testkit/client";
+import type { Random } from "@piata/testkit/random";
 import { until } from "@piata/testkit/until";
 import type { Product } from "./journal.ts";
-import type { Random } from "./random.ts";
 import type { System } from "./system.ts";
 
 const AT_ONCE = 8;

@@ -1,10 +1,10 @@
 // One wish, sent many times at once while answers are lost: one order, one charge, one id.
 import { randomUUID } from "node:crypto";
+import { Random } from "@piata/testkit/random";
 import type { Check } from "./audit.ts";
 import { change, Journal } from "./journal.ts";
 import { offerAll, register } from "./market.ts";
 import { repeatOrder, sendOrder, watchOrder } from "./ordering.ts";
-import { Random } from "./random.ts";
 import type { Row } from "./report.ts";
 import type { System } from "./system.ts";
 

@@ -1,6 +1,6 @@
 // What goes wrong in a run, and when. Made from the seed before anything is started, and tied to how
 // far the run is, not to the clock: the same seed makes the same schedule.
-import { Random } from "./random.ts";
+import { Random } from "@piata/testkit/random";
 
 export type FaultKind = "kill" | "pause" | "delay" | "cut" | "drop";
 

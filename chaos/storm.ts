@@ -1,9 +1,10 @@
 // The main run: many customers buy while everything fails.
+
+import { Random } from "@piata/testkit/random";
 import { Customer, Wanted } from "./customer.ts";
 import { type Disturbance, Faults } from "./faults.ts";
 import { Journal, type Purchase } from "./journal.ts";
 import { Range, register, registerAll } from "./market.ts";
-import { Random } from "./random.ts";
 import { type Plan, planFaults } from "./schedule.ts";
 import { Staff } from "./staff.ts";
 import type { System } from "./system.ts";

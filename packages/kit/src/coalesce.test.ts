@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
+import { seeded } from "@piata/testkit/random";
 import { until } from "@piata/testkit/until";
 import { coalesce } from "./coalesce.js";
 import { Caller, type Context, ownContext } from "./context.js";
@@ -204,17 +205,6 @@ async function answerNext(batches: { answer(): void }[], at: number): Promise<vo
   while (batches.length <= at) await turn();
   batches[at]?.answer();
   await turn();
-}
-
-/** Numbers in [0, 1), the same ones for the same seed (mulberry32). */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 describe("whoever waits for an item of a batch", () => {

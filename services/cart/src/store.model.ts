@@ -1,5 +1,6 @@
 /** Random histories: a store must come to what the pure rules say, step by step. */
 import assert from "node:assert/strict";
+import { Random } from "@piata/testkit/random";
 import {
   applyChange,
   type Cart,
@@ -30,7 +31,8 @@ export async function againstTheModel(
   store: CartStore,
   { seed, userIds, orderIdMax }: History,
 ): Promise<void> {
-  const below = randomBelow(seed);
+  const random = new Random(seed);
+  const below = (limit: number) => random.integer(0, limit - 1);
   const model = new Map<number, Cart>();
   /** Applies items in order to the model; answers as the store should. */
   function expected<Item extends { userId: number }, Answer>(
@@ -82,15 +84,4 @@ function randomChange(below: (limit: number) => number): Change {
     default:
       return { kind: "add", productId, quantity: 1 + below(400) };
   }
-}
-
-/** Mulberry32: whole numbers below a limit, the same ones for the same seed. */
-function randomBelow(seed: number): (limit: number) => number {
-  let state = seed;
-  return (limit) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let bits = Math.imul(state ^ (state >>> 15), 1 | state);
-    bits = (bits + Math.imul(bits ^ (bits >>> 7), 61 | bits)) ^ bits;
-    return Math.floor((((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32) * limit);
-  };
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { isFailure } from "@piata/kit/errors";
+import { Random } from "@piata/testkit/random";
 import { checkedWanted, decide, type Stock, type Wanted } from "./reservation.js";
 
 const stockOf = (...available: number[]): Stock[] =>
@@ -144,7 +145,8 @@ describe("a decision", () => {
 
   it("never takes more than there is, whatever comes in whatever order", () => {
     for (let seed = 1; seed <= 300; seed += 1) {
-      const below = random(seed);
+      const random = new Random(seed);
+      const below = (bound: number) => random.integer(0, bound - 1);
       const stock = stockOf(...Array.from({ length: 1 + below(5) }, () => below(30)));
       const orders = Array.from({ length: below(20) }, (_, index) => {
         const products = stock.filter(() => below(2) === 0).map(({ productId }) => productId);
@@ -184,15 +186,4 @@ function holdsInvariants(orders: Wanted[], stock: Stock[], seed: string): void {
   const before = stock.reduce((sum, { available }) => sum + available, 0);
   const after = [...left.values()].reduce((sum, units) => sum + units, 0);
   assert.equal(before, after + held, seed);
-}
-
-/** Whole numbers below a bound, the same ones for the same seed (mulberry32). */
-function random(seed: number): (bound: number) => number {
-  let state = seed;
-  return (bound) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let bits = Math.imul(state ^ (state >>> 15), 1 | state);
-    bits = (bits + Math.imul(bits ^ (bits >>> 7), 61 | bits)) ^ bits;
-    return ((bits ^ (bits >>> 14)) >>> 0) % bound;
-  };
 }

@@ -4,6 +4,8 @@
  * timer, clock or chance.
  */
 
+import { seeded } from "@piata/testkit/random";
+
 /**
  * A process that waits for its events: when it is dead they never come, when it sleeps they come
  * late.
@@ -40,22 +42,15 @@ export class Scheduler {
   /** How often time goes on although something could happen at once. */
   hurry = 0;
   readonly #notes: { atMs: number; what: string }[] = [];
-  #state: number;
+  /** From 0 up to, not including, 1. */
+  readonly random: () => number;
   #ready: Event[] = [];
   #timed: Event[] = [];
 
   constructor(seed: number) {
-    this.#state = seed | 0;
+    this.random = seeded(seed);
     // Neighbouring seeds begin alike.
     for (let times = 0; times < 4; times += 1) this.random();
-  }
-
-  /** From 0 up to 1. Mulberry32. */
-  random(): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   }
 
   /** A whole number from 0 up to, without, `limit`. */

@@ -1,15 +1,4 @@
-// Numbers that a seed decides, so that each run asks for the same.
-
-/** Numbers in [0, 1), the same ones for the same seed (mulberry32). */
-export function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+// How often people look at what.
 
 /** Ranks from 0 as people look at things: the one of rank n is wanted 1/(n + 1) times as often as the first. */
 export function zipf(size: number, random: () => number): () => number {
