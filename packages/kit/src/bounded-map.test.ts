@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { setBounded } from "./bounded-map.js";
+import { makeRoom, setBounded } from "./bounded-map.js";
 
 describe("a bounded map", () => {
   const full = () => new Map([1, 2, 3].map((key) => [key, "old"]));
@@ -22,5 +22,32 @@ describe("a bounded map", () => {
         [3, "old"],
       ],
     );
+  });
+});
+
+describe("room in a map", () => {
+  const mapOf = (wanted: boolean[]) =>
+    new Map(wanted.map((isWanted, at) => [at, { at, wanted: isWanted }]));
+
+  it("is made by the first that nobody wanted, and who was wanted has to be again", () => {
+    const map = mapOf([true, false, true]);
+    assert.equal(makeRoom(map)?.at, 1);
+    assert.deepEqual(
+      [...map.values()].map(({ at, wanted }) => [at, wanted]),
+      [
+        [2, true],
+        [0, false],
+      ],
+    );
+  });
+
+  it("is made by the first of all when everybody was wanted", () => {
+    const map = mapOf([true, true]);
+    assert.equal(makeRoom(map)?.at, 0);
+    assert.deepEqual([...map.keys()], [1]);
+  });
+
+  it("cannot be made where there is nothing", () => {
+    assert.equal(makeRoom(mapOf([])), undefined);
   });
 });

@@ -6,6 +6,7 @@
  * the catalog's, as if there were no cache.
  */
 import type { Category } from "@piata/contracts/catalog";
+import { type Kept, makeRoom } from "@piata/kit/bounded-map";
 import type { Metrics } from "@piata/kit/metrics";
 import { Counter, Gauge } from "prom-client";
 import type { ShownProduct } from "./catalog.js";
@@ -25,11 +26,9 @@ export interface CatalogCacheOptions {
   metrics: Metrics;
 }
 
-interface Kept {
+interface KeptProduct extends Kept {
   product: ShownProduct;
   bytes: number;
-  /** Whether it was asked for since it was looked at for leaving. */
-  wanted: boolean;
 }
 
 /** What a read was: found here, asked of the catalog, or asked as nothing may be used. */
@@ -42,7 +41,7 @@ interface Reads {
 /** Products and categories as they were last asked for. */
 export class CatalogCache {
   readonly #options: CatalogCacheOptions;
-  readonly #products = new Map<number, Kept>();
+  readonly #products = new Map<number, KeptProduct>();
   /** By product, the ticket of the answers under way that may be kept. */
   readonly #asked = new Map<number, number>();
   #categories: Category[] | undefined;
@@ -154,19 +153,9 @@ export class CatalogCache {
     this.#bytes += bytes;
   }
 
-  // Who was asked for since the last time goes to the end of the queue instead: nearly as good as
-  // knowing who was asked for last, and a hit has nothing to move.
   #makeRoom(): void {
-    for (const [id, kept] of this.#products) {
-      this.#products.delete(id);
-      if (!kept.wanted) {
-        this.#bytes -= kept.bytes;
-        this.#dropped.full += 1;
-        return;
-      }
-      kept.wanted = false;
-      this.#products.set(id, kept);
-    }
+    this.#bytes -= makeRoom(this.#products)?.bytes ?? 0;
+    this.#dropped.full += 1;
   }
 
   #remove(id: number): boolean {

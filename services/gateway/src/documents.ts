@@ -1,7 +1,7 @@
 /** The documents that the gateway runs: each judged once, or one of a list that was agreed on. */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { setBounded } from "@piata/kit/bounded-map";
+import { type Kept, makeRoom, setBounded } from "@piata/kit/bounded-map";
 import { ConfigError } from "@piata/kit/config";
 import { type Failure, invalidArgument } from "@piata/kit/errors";
 import { GraphQLError, type GraphQLSchema, specifiedRules, validate } from "graphql";
@@ -37,11 +37,9 @@ export class DocumentFaults extends Error {
   }
 }
 
-interface Known {
+interface Known extends Kept {
   operations: Operation[];
   executable: Executable;
-  /** Whether it was asked for since it was looked at for leaving. */
-  wanted: boolean;
 }
 
 /** Texts by their SHA-256 in hex. */
@@ -118,20 +116,9 @@ export class Documents {
       return known;
     }
     const document = this.#meet(text);
-    if (this.#known.size >= this.#max) this.#makeRoom();
+    if (this.#known.size >= this.#max) makeRoom(this.#known);
     this.#known.set(text, document);
     return document;
-  }
-
-  // Who was asked for since the last time goes to the end of the queue instead, so that a document
-  // that is known has nothing to move.
-  #makeRoom(): void {
-    for (const [text, known] of this.#known) {
-      this.#known.delete(text);
-      if (!known.wanted) return;
-      known.wanted = false;
-      this.#known.set(text, known);
-    }
   }
 
   #meet(text: string): Known {
