@@ -5,12 +5,10 @@
  * sent, also an empty one: it says that up to now nothing else ended. When the database does not
  * answer, nothing is sent, and a watcher knows that it may no longer trust what it remembers.
  */
-import { setTimeout as pause } from "node:timers/promises";
 import type { Log } from "@piata/kit/log";
+import { WatchedPoll } from "@piata/kit/watched-poll";
 
 const POLL_MS = 250;
-/** The least time between two polls, however many sessions end here. */
-const POLL_MS_MIN = 20;
 /** What took longer to answer no longer says what is true now. */
 const POLL_MS_MAX = 500;
 /** Commits become visible out of order: each poll looks back over the last ones again. */
@@ -34,14 +32,14 @@ export interface Watcher {
 /** Tells watchers which sessions have ended. */
 export class Revocations {
   readonly #options: RevocationsOptions;
-  /** The value says whether the watcher has had everything from the beginning. */
-  readonly #watchers = new Map<Watcher, boolean>();
-  #polling: Promise<void> | undefined;
-  #wake = new AbortController();
+  /** Each watcher has first to hear everything from the beginning. */
+  readonly #poll = new WatchedPoll<Watcher>({
+    pollMs: POLL_MS,
+    poll: (startedMs) => this.#tryToTell(startedMs),
+  });
   /** When the last poll began that was answered, in ms of the monotonic clock. */
   #knownMs = Number.NEGATIVE_INFINITY;
   #failing = false;
-  #closed = false;
 
   constructor(options: RevocationsOptions) {
     this.#options = options;
@@ -49,59 +47,35 @@ export class Revocations {
 
   /** Tells of all ends that still matter, then of each soon after it. Returns how to stop that. */
   watch(watcher: Watcher): () => void {
-    if (this.#closed) {
-      watcher.complete();
-      return () => undefined;
-    }
-    this.#watchers.set(watcher, false);
-    this.pollSoon();
-    this.#polling ??= this.#poll();
-    return () => {
-      this.#watchers.delete(watcher);
-      if (this.#watchers.size === 0) this.pollSoon();
-    };
+    return this.#poll.watch(watcher);
   }
 
   /** Has the watchers told at once; for a session that ended here. */
   pollSoon(): void {
-    this.#wake.abort();
+    this.#poll.pollSoon();
   }
 
   /** Ends every watch. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    const watchers = [...this.#watchers.keys()];
-    this.#watchers.clear();
-    for (const watcher of watchers) watcher.complete();
-    this.pollSoon();
-    await this.#polling;
+  close(): Promise<void> {
+    return this.#poll.close();
   }
 
-  async #poll(): Promise<void> {
-    while (this.#watchers.size > 0) {
-      const startedMs = performance.now();
-      this.#wake = new AbortController();
-      try {
-        await this.#tellAll(startedMs);
-        this.#failing = false;
-      } catch (error) {
-        if (!this.#failing) {
-          this.#options.log.warn({ reason: (error as Error).message }, "revocations are unknown");
-        }
-        this.#failing = true;
+  async #tryToTell(startedMs: number): Promise<void> {
+    try {
+      await this.#tellAll(startedMs);
+      this.#failing = false;
+    } catch (error) {
+      if (!this.#failing) {
+        this.#options.log.warn({ reason: (error as Error).message }, "revocations are unknown");
       }
-      const { signal } = this.#wake;
-      const restMs = POLL_MS - (performance.now() - startedMs);
-      await pause(Math.max(0, restMs), undefined, { signal }).catch(() => undefined);
-      const leastMs = POLL_MS_MIN - (performance.now() - startedMs);
-      if (this.#watchers.size > 0 && leastMs > 0) await pause(leastMs);
+      this.#failing = true;
     }
-    this.#polling = undefined;
   }
 
   async #tellAll(startedMs: number): Promise<void> {
     const { findEnded, relevantSeconds } = this.#options;
-    const asking = [...this.#watchers];
+    const { watchers } = this.#poll;
+    const asking = [...watchers];
     const sinceSeconds = (startedMs - this.#knownMs) / 1_000 + OVERLAP_SECONDS;
     const someAreNew = asking.some(([, following]) => !following);
     const ended = await findEnded(
@@ -110,8 +84,8 @@ export class Revocations {
     if (performance.now() - startedMs > POLL_MS_MAX) throw new Error("the answer came too late");
     this.#knownMs = startedMs;
     for (const [watcher] of asking) {
-      if (!this.#watchers.has(watcher)) continue;
-      this.#watchers.set(watcher, true);
+      if (!watchers.has(watcher)) continue;
+      watchers.set(watcher, true);
       watcher.next(ended);
     }
   }

@@ -6,13 +6,11 @@
  * that it may no longer use what it keeps. When changes may have been missed, every watch is ended:
  * who watches again begins with nothing.
  */
-import { setTimeout as pause } from "node:timers/promises";
 import type { Log } from "@piata/kit/log";
+import { WatchedPoll } from "@piata/kit/watched-poll";
 import type { Change, Found } from "./change-store.js";
 
 const POLL_MS = 100;
-/** The least time between two polls, however much is written here. */
-const POLL_MS_MIN = 20;
 /** How long a watcher hears nothing at most while all is well. */
 const HEARTBEAT_MS = 200;
 /** What took longer to answer no longer says what is true now; the next poll finds it again. */
@@ -42,67 +40,47 @@ export interface Watcher {
 export class Changes {
   readonly #options: ChangesOptions;
   readonly #now: () => number;
-  /** The value says whether the watcher has heard anything yet. */
-  readonly #watchers = new Map<Watcher, boolean>();
-  #polling: Promise<void> | undefined;
-  #wake = new AbortController();
+  readonly #poll: WatchedPoll<Watcher>;
   /** What the last poll saw, and when it began. */
   #seen: { found: Found; sinceMs: number } | undefined;
   #toldMs = Number.NEGATIVE_INFINITY;
-  #closed = false;
 
   constructor(options: ChangesOptions) {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
+    this.#poll = new WatchedPoll({
+      pollMs: POLL_MS,
+      poll: (startedMs) => this.#tellAll(startedMs),
+      idle: () => {
+        this.#seen = undefined;
+      },
+      now: this.#now,
+    });
   }
 
   /**
    * Tells of each change that is committed after its first message. Returns how to stop that.
    */
   watch(watcher: Watcher): () => void {
-    if (this.#closed) {
-      watcher.complete();
-      return () => undefined;
-    }
-    this.#watchers.set(watcher, false);
-    this.pollSoon();
-    this.#polling ??= this.#poll();
-    return () => {
-      this.#watchers.delete(watcher);
-      if (this.#watchers.size === 0) this.pollSoon();
-    };
+    return this.#poll.watch(watcher);
   }
 
   /** Has the watchers told at once; for what was written here. */
   pollSoon(): void {
-    this.#wake.abort();
+    this.#poll.pollSoon();
   }
 
   /** Ends every watch. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    this.#end([...this.#watchers.keys()]);
-    this.pollSoon();
-    await this.#polling;
+  close(): Promise<void> {
+    return this.#poll.close();
   }
 
-  async #poll(): Promise<void> {
-    while (this.#watchers.size > 0) {
-      const startedMs = this.#now();
-      this.#wake = new AbortController();
-      try {
-        this.#told(await this.#options.findChanges(this.#seen?.found.snapshot), startedMs);
-      } catch (error) {
-        this.#beginAnew((error as Error).message);
-      }
-      const { signal } = this.#wake;
-      const restMs = POLL_MS - (this.#now() - startedMs);
-      await pause(Math.max(0, restMs), undefined, { signal }).catch(() => undefined);
-      const leastMs = POLL_MS_MIN - (this.#now() - startedMs);
-      if (this.#watchers.size > 0 && leastMs > 0) await pause(leastMs);
+  async #tellAll(startedMs: number): Promise<void> {
+    try {
+      this.#told(await this.#options.findChanges(this.#seen?.found.snapshot), startedMs);
+    } catch (error) {
+      this.#beginAnew((error as Error).message);
     }
-    this.#seen = undefined;
-    this.#polling = undefined;
   }
 
   #told(found: Found, startedMs: number): void {
@@ -117,9 +95,10 @@ export class Changes {
     const isNews = productIds.length > 0 || categories;
     const isDue = isNews || this.#now() - this.#toldMs >= HEARTBEAT_MS - POLL_MS / 2;
     if (isDue) this.#toldMs = this.#now();
-    for (const [watcher, heard] of this.#watchers) {
+    const { watchers } = this.#poll;
+    for (const [watcher, heard] of watchers) {
       if (heard && !isDue) continue;
-      this.#watchers.set(watcher, true);
+      watchers.set(watcher, true);
       watcher.next({ productIds, categories });
     }
   }
@@ -128,17 +107,10 @@ export class Changes {
   // and with their numbers free: no snapshot of the old one says anything about it.
   #beginAnew(reason: string): void {
     this.#seen = undefined;
-    const told = [...this.#watchers].flatMap(([watcher, heard]) => (heard ? [watcher] : []));
+    const told = [...this.#poll.watchers].flatMap(([watcher, heard]) => (heard ? [watcher] : []));
     if (told.length === 0) return;
     this.#options.log.warn({ reason, watchers: told.length }, "changes may have been missed");
-    this.#end(told);
-  }
-
-  #end(watchers: Watcher[]): void {
-    for (const watcher of watchers) {
-      this.#watchers.delete(watcher);
-      watcher.complete();
-    }
+    this.#poll.end(told);
   }
 }
 
