@@ -1,11 +1,11 @@
 // A bench: the shop, the load and the limits beside it, each a process of its own.
 import { connect } from "node:net";
+import { cpuUs, spent, sum } from "@piata/testkit/processes";
 import type { ArgonAnswer, ArgonQuestion } from "./argon.ts";
 import type { BareQuestion } from "./bare.ts";
 import { flowOf, type World } from "./flows.ts";
 import { Helper, type Mark } from "./helper.ts";
 import type { LoadAnswer, LoadQuestion, Work } from "./load.ts";
-import { cpuUs, spent, sum } from "./processes.ts";
 import { FLOOD_CONNECTIONS, type Scenario, type WorldName } from "./scenarios.ts";
 import { type Batches, type StartTimes, type Stock, System, seed } from "./system.ts";
 import type { Figures, Span, Timed } from "./tally.ts";

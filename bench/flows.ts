@@ -1,5 +1,6 @@
 // What is asked of the shop: the kinds of work that the load can do.
 
+import { postOf } from "@piata/testkit/load-generator";
 import { Random, seeded } from "@piata/testkit/random";
 import type { Ask, Flow, Next } from "./lane.ts";
 import { zipf } from "./zipf.ts";
@@ -112,13 +113,8 @@ function ask(
   begins: string,
   token?: string,
 ): Ask {
-  const { host, pathname } = new URL(url);
-  const body = Buffer.from(JSON.stringify({ query, variables }));
-  const head =
-    `POST ${pathname} HTTP/1.1\r\nhost: ${host}\r\ncontent-type: application/json\r\n` +
-    (token === undefined ? "" : `authorization: Bearer ${token}\r\n`) +
-    `content-length: ${body.length}\r\n\r\n`;
-  return { bytes: Buffer.concat([Buffer.from(head), body]), begins: Buffer.from(begins) };
+  const bytes = postOf(new URL(url), JSON.stringify({ query, variables }), token);
+  return { bytes, begins: Buffer.from(begins) };
 }
 
 const cycling = (asks: readonly Ask[], from: number): Flow => {

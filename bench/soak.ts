@@ -1,7 +1,7 @@
 // Does the shop's memory grow? A mixed load for minutes, and the memory of each process meanwhile.
 import { setTimeout as pause } from "node:timers/promises";
+import { sum } from "@piata/testkit/processes";
 import type { Bench } from "./bench.ts";
-import { sum } from "./processes.ts";
 import { shown } from "./report.ts";
 import type { Scenario } from "./scenarios.ts";
 import type { System } from "./system.ts";

@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client } from "@piata/testkit/client";
 import { metricsOf, type Sample } from "@piata/testkit/metrics";
+import { Processes } from "@piata/testkit/processes";
 import { type Shop, startShop } from "@piata/testkit/shop";
 import pg from "pg";
 import type { Customer, World } from "./flows.ts";
-import { Processes } from "./processes.ts";
 
 /** What is set otherwise than for a shop: printed by every run. */
 export const RAISED: Readonly<Record<string, string>> = {

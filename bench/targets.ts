@@ -1,6 +1,6 @@
 // What piata is to reach, as ratios of figures from one run.
 
-import { sum } from "./processes.ts";
+import { sum } from "@piata/testkit/processes";
 import { type Result, ratioOf } from "./results.ts";
 import type { StartTimes } from "./system.ts";
 

@@ -3,12 +3,12 @@
 //
 // A purchase is: look at a product, put it into the cart, order, ask for the order until it is PAID.
 // The shop is a new one, on one machine, with its load beside it; the load's own CPU is not counted.
-import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Client } from "@piata/testkit/client";
 import { LoadClient } from "@piata/testkit/load-generator";
+import { type Cpu, Processes, spent, sum } from "@piata/testkit/processes";
 import { type Shop, startShop } from "@piata/testkit/shop";
 import { customers, offer, rows } from "./market.ts";
 
@@ -18,7 +18,6 @@ const ORDERS = 6_000;
 const BUYERS = 256;
 /** How often a buyer asks how the order is. */
 const ASK_MS = 250;
-const MS_PER_TICK = 1_000 / Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
 
 export interface Cost {
   orders: number;
@@ -44,51 +43,10 @@ interface Growth {
   commits: number;
 }
 
-interface ProcessRow {
-  pid: number;
-  parent: number;
-  cpuMs: number;
+/** CPU time until now, by program, and of PostgreSQL by the role that it works for. */
+async function cpuOf(shop: Shop): Promise<Cpu> {
+  return new Processes(await shop.processes()).cpu();
 }
-
-function readProcess(pid: number): ProcessRow | undefined {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, "latin1");
-    // The name may hold spaces and parentheses; what follows it begins with the state.
-    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    const ticks = Number(fields[11]) + Number(fields[12]);
-    return { pid, parent: Number(fields[1]), cpuMs: ticks * MS_PER_TICK };
-  } catch {
-    // It has ended.
-    return undefined;
-  }
-}
-
-/** CPU time until now, by program; what PostgreSQL does for a role is told by the titles it sets. */
-async function cpuOf(shop: Shop): Promise<Map<string, number>> {
-  const found = new Map<string, number>();
-  const add = (name: string, ms: number) => found.set(name, (found.get(name) ?? 0) + ms);
-  let server = 0;
-  for (const { name, pid } of await shop.processes()) {
-    if (name === "postgres") server = pid;
-    add(name === "postgres" ? "postgres itself" : name, readProcess(pid)?.cpuMs ?? 0);
-  }
-  for (const entry of readdirSync("/proc").filter((one) => /^\d+$/.test(one))) {
-    const row = readProcess(Number(entry));
-    if (row?.parent !== server) continue;
-    const title = readFileSync(`/proc/${row.pid}/cmdline`, "latin1");
-    const [, role] = /^postgres: (access|catalog|cart|order|payment) /.exec(title) ?? [];
-    add(role ? `postgres ${role}` : "postgres itself", row.cpuMs);
-  }
-  return found;
-}
-
-const difference = (
-  after: ReadonlyMap<string, number>,
-  before: ReadonlyMap<string, number>,
-): Map<string, number> =>
-  new Map([...after].map(([name, ms]) => [name, ms - (before.get(name) ?? 0)]));
-
-const sum = (values: Iterable<number>): number => [...values].reduce((one, two) => one + two, 0);
 
 interface Buyer {
   token: string | undefined;
@@ -149,7 +107,7 @@ export async function measure(orders: number, buyersMax = BUYERS): Promise<Cost>
   try {
     const idle = await cpuOf(shop);
     const people = await customers(shop, Math.min(buyersMax, Math.ceil(orders / 4)));
-    const signedIn = sum(difference(await cpuOf(shop), idle).values());
+    const signedIn = sum(spent(await cpuOf(shop), idle).values());
     const buyers = people.map(({ token }) => ({ token, client }));
     const products: number[] = [];
     const [seller] = people as [Client];
@@ -161,15 +119,15 @@ export async function measure(orders: number, buyersMax = BUYERS): Promise<Cost>
     const startMs = performance.now();
     const requests = await buyAll(buyers, products, orders);
     const tookMs = performance.now() - startMs;
-    const spent = difference(await cpuOf(shop), before);
+    const used = spent(await cpuOf(shop), before);
     const now = await databasesOf(shop);
     return {
       orders,
       buyers: buyers.length,
       perSecond: (orders * 1_000) / tookMs,
       requests: requests / orders,
-      cpuMs: new Map([...spent].map(([name, ms]) => [name, ms / orders])),
-      customerMs: signedIn / people.length,
+      cpuMs: new Map([...used].map(([name, us]) => [name, us / 1_000 / orders])),
+      customerMs: signedIn / 1_000 / people.length,
       memoryMiB: await memoryOf(shop),
       databases: new Map(
         [...now.of].map(([name, { bytes, commits }]) => {

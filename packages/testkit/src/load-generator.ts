@@ -66,6 +66,16 @@ class Connection {
   }
 }
 
+/** The bytes of a POST of JSON; a connection that is kept can send them again and again. */
+export function postOf({ pathname, host }: URL, body: string | Uint8Array, token?: string): Buffer {
+  const bytes = Buffer.from(body);
+  const head =
+    `POST ${pathname} HTTP/1.1\r\nhost: ${host}\r\ncontent-type: application/json\r\n` +
+    (token === undefined ? "" : `authorization: Bearer ${token}\r\n`) +
+    `content-length: ${bytes.length}\r\n\r\n`;
+  return Buffer.concat([Buffer.from(head), bytes]);
+}
+
 interface LoadClientOptions {
   /** Connections at most; what finds none free fails with NoConnection. */
   connectionsMax?: number;
@@ -96,13 +106,7 @@ export class LoadClient {
 
   /** What `post` sends; made once, it can be sent often. */
   request(body: string | Uint8Array, token?: string): Buffer {
-    const { pathname, host } = this.#url;
-    const bytes = Buffer.from(body);
-    const head =
-      `POST ${pathname} HTTP/1.1\r\nhost: ${host}\r\ncontent-type: application/json\r\n` +
-      (token === undefined ? "" : `authorization: Bearer ${token}\r\n`) +
-      `content-length: ${bytes.length}\r\n\r\n`;
-    return Buffer.concat([Buffer.from(head), bytes]);
+    return postOf(this.#url, body, token);
   }
 
   /** Sends what `request` made. Throws as `post` does. */

@@ -1,6 +1,6 @@
-// What processes cost: CPU time and memory, out of /proc. Linux only.
+/** What processes cost: CPU time and memory, out of /proc. Linux only. */
 import { readdirSync, readFileSync } from "node:fs";
-import type { ShopProcess } from "@piata/testkit/shop";
+import type { ShopProcess } from "./shop.js";
 
 /** CPU time in µs by what it was for: a program, or PostgreSQL on behalf of a role. */
 export type Cpu = ReadonlyMap<string, number>;
