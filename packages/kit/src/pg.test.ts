@@ -230,6 +230,25 @@ describe("a transaction", () => {
       [{ id: 60, n: 2 }],
     );
   });
+
+  it("loses its locks when its process hangs, and has done nothing", async () => {
+    const [locked, goOn] = [gate(), gate()];
+    await db.rows(insert, [70, 0]);
+    const hung = db.transaction(async (tx) => {
+      await tx.rows(add, [70]);
+      locked.resolve();
+      await goOn.promise;
+    });
+    const lost = assert.rejects(hung, AWAY);
+    await locked.promise;
+    await db.rows(add, [70]);
+    goOn.resolve();
+    await lost;
+    assert.deepEqual(
+      (await things()).filter(({ id }) => id === 70),
+      [{ id: 70, n: 1 }],
+    );
+  });
 });
 
 describe("a database that goes away", () => {

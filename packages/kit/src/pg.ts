@@ -31,6 +31,11 @@ export interface Transaction extends Queries {
 const INT8 = 20;
 const DEADLOCK = "40P01";
 const TRIES_MAX = 3;
+/**
+ * A process that hangs within a transaction (stopped, paused, cut off) keeps what it has locked, and
+ * other instances wait until all their connections do. After so long PostgreSQL takes it away.
+ */
+const HUNG_MS = 2_000;
 
 // A bigint column holds amounts of at most 2^53 - 1, so that a number reads it exactly.
 function parseInt8(text: string): number {
@@ -59,6 +64,7 @@ export class Database implements Queries {
       max: connectionsMax,
       connectionTimeoutMillis: 5_000,
       statement_timeout: 10_000,
+      idle_in_transaction_session_timeout: HUNG_MS,
       // A server that does not even say that a statement took too long is gone.
       query_timeout: 15_000,
       pipeline: true,
@@ -165,8 +171,9 @@ async function ask<Row>(client: pg.PoolClient, sql: Statement, values: unknown[]
   }
 }
 
-// Class 08 is a broken connection, 57P a server that shuts down or starts up, 53 one that is full.
-const UNREACHABLE = /^(08|57P0|53)/;
+// Class 08 is a broken connection, 57P a server that shuts down or starts up, 53 one that is full,
+// 25P03 a transaction that was ended as its process hung.
+const UNREACHABLE = /^(08|57P0|53|25P03)/;
 const NETWORK = new Set([
   "ECONNREFUSED",
   "ECONNRESET",

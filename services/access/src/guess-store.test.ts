@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { Secret } from "@piata/kit/config";
+import { Metrics } from "@piata/kit/metrics";
 import { Database, statement } from "@piata/kit/pg";
 import { openServiceDatabase, type ServiceDatabase } from "@piata/testkit/database";
 import { type GuessLimits, type Slot, slotsOf, WINDOW_SECONDS } from "./guess-limits.js";
@@ -18,9 +19,9 @@ describe("slots of guesses", () => {
   before(async () => {
     const open = (url: string) => new Database(new Secret(url), { program: "test" });
     database = await openServiceDatabase({ ...accessDatabase, open });
-    store = new GuessStore(database.db);
+    store = new GuessStore(database.db, new Metrics("test"));
     // As many instances would.
-    stores = [store, ...[1, 2].map(() => new GuessStore(database.connect()))];
+    stores = [store, ...[1, 2].map(() => new GuessStore(database.connect(), new Metrics("test")))];
   });
   after(() => database.drop());
 

@@ -32,9 +32,9 @@ const start: Start<typeof settings> = async ({ config, log, metrics, connect, on
   await migrate(databaseUrl, new URL("../migrations/", import.meta.url));
   const db = new Database(databaseUrl, { program: "access", metrics });
   onStop(() => db.close());
-  const users = new AccessStore(db);
-  const store = new SessionStore(db, config);
-  const guessStore = new GuessStore(db);
+  const users = new AccessStore(db, metrics);
+  const store = new SessionStore(db, metrics, config);
+  const guessStore = new GuessStore(db, metrics);
   const passwords = await Passwords.open(
     { atOnce: config.passwordChecksAtOnce, waitingMax: config.passwordChecksWaiting },
     metrics,

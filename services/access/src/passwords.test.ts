@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 import { Metrics } from "@piata/kit/metrics";
 import { type PasswordLimits, Passwords } from "./passwords.js";
@@ -8,9 +7,9 @@ const TOO_MANY = { code: "RESOURCE_EXHAUSTED", reason: "TOO_MANY_PASSWORD_CHECKS
 
 const open = (limits: PasswordLimits) => Passwords.open(limits, new Metrics("test"));
 
-/** Whether a password is the one of a hash, in the turn of an account of its own. */
+/** Whether a password is the one of a hash; a stranger asks. */
 const matches = (passwords: Passwords, hash: string | undefined, password: string) =>
-  passwords.inTurn({ account: randomUUID(), isKnown: false }, (check) => check(hash, password));
+  passwords.admit(false, () => passwords.check(hash, password));
 
 describe("passwords", () => {
   it("are hashed by argon2id with OWASP's parameters and a salt of their own", async () => {
@@ -51,37 +50,11 @@ describe("passwords", () => {
     assert.equal(await matches(passwords, await passwords.hash("same one"), "same one"), true);
   });
 
-  it("of one account are checked one after the other, and hold up nobody else's", async () => {
-    const passwords = await open({ atOnce: 2, waitingMax: 10 });
-    const order: string[] = [];
-    let inside = 0;
-    let go = () => {};
-    const gate = new Promise<void>((resolve) => {
-      go = resolve;
-    });
-    const mine = ["first", "second", "third"].map((name) =>
-      passwords.inTurn({ account: "mine", isKnown: false }, async () => {
-        inside += 1;
-        assert.equal(inside, 1);
-        await gate;
-        inside -= 1;
-        order.push(name);
-      }),
-    );
-    await passwords.inTurn({ account: "other", isKnown: false }, async () => order.push("other"));
-    await passwords.hash("same one");
-    go();
-    await Promise.all(mine);
-    assert.deepEqual(order, ["other", "first", "second", "third"]);
-  });
-
   it("of owners find a place when strangers have taken all of theirs", async () => {
     const passwords = await open({ atOnce: 1, waitingMax: 8 });
     const strangers = await Promise.allSettled([
       ...Array.from({ length: 20 }, () => matches(passwords, undefined, "same one")),
-      ...[1, 2, 3].map(() =>
-        passwords.inTurn({ account: randomUUID(), isKnown: true }, async () => "owner"),
-      ),
+      ...[1, 2, 3].map(() => passwords.admit(true, async () => "owner")),
     ]);
     const served = strangers.filter(({ status }) => status === "fulfilled");
     const owners = served.filter((each) => "value" in each && each.value === "owner");

@@ -16,38 +16,22 @@ const ARGON2ID = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
 export interface PasswordLimits {
   /** Hashes computed at the same time. */
   atOnce: number;
-  /** Callers that may wait for their turn; one more is refused. */
+  /** Callers that may wait beside those; one more is refused. */
   waitingMax: number;
 }
 
-/** The part of the places that strangers may take: a flood of theirs leaves some to the owners. */
+/** The part of the places to wait that strangers may take: a flood of theirs leaves some to owners. */
 const STRANGERS_SHARE = 0.75;
-
-/** For whom a password is looked at. */
-export interface Turn {
-  /** Whose turns come one after the other; undefined for nobody's. */
-  account: string | undefined;
-  /** Whether they come from where the account's user has signed in before. */
-  isKnown: boolean;
-}
-
-const NEWCOMER: Turn = { account: undefined, isKnown: false };
-
-/**
- * True when the password is the one of the hash. Without a hash (nobody has that e-mail) it takes as
- * long and is false: the time must not tell who has an account.
- */
-type Check = (passwordHash: string | undefined, password: string) => Promise<boolean>;
 
 /** Hashes and checks passwords, a bounded number at once. */
 export class Passwords {
   readonly #limits: PasswordLimits;
   readonly #dummyHash: string;
   readonly #checks: Counter<"result">;
-  readonly #waiting: { account: string | undefined; begin: () => void }[] = [];
-  /** The accounts whose turn it is. */
-  readonly #busy = new Set<string>();
-  #running = 0;
+  readonly #queue: (() => void)[] = [];
+  /** Callers who have been let in, whatever they are at. */
+  #inside = 0;
+  #hashing = 0;
 
   private constructor(limits: PasswordLimits, { registry }: Metrics, dummyHash: string) {
     this.#limits = limits;
@@ -66,72 +50,62 @@ export class Passwords {
     return new Passwords(limits, metrics, dummyHash);
   }
 
+  get atOnce(): number {
+    return this.#limits.atOnce;
+  }
+
   /**
    * Throws when one more would find no place to wait, before anything is done for it: a flood that
-   * is refused costs little. Throws like `hash`.
+   * is refused costs little. Throws like `admit`.
    */
   refuseWhenFull(isKnown: boolean): void {
-    if (this.#running >= this.#limits.atOnce && !this.#mayWait(isKnown)) throw tooManyChecks();
+    const { atOnce, waitingMax } = this.#limits;
+    const places = isKnown ? waitingMax : Math.ceil(waitingMax * STRANGERS_SHARE);
+    if (this.#inside >= atOnce + places) throw tooManyChecks();
   }
 
-  /** Throws RESOURCE_EXHAUSTED / TOO_MANY_PASSWORD_CHECKS. */
-  hash(password: string): Promise<string> {
-    return this.#wait(NEWCOMER, () => hash(password, ARGON2ID));
-  }
-
-  /** Does what an account's password is needed for, one for each account at a time. Throws like `hash`. */
-  inTurn<Result>(turn: Turn, work: (check: Check) => Promise<Result>): Promise<Result> {
-    return this.#wait(turn, () => work(this.#check));
-  }
-
-  readonly #check: Check = async (passwordHash, password) => {
-    const same = await verify(passwordHash ?? this.#dummyHash, password);
-    const isRight = same && passwordHash !== undefined;
-    this.#checks.inc({ result: isRight ? "right" : "wrong" });
-    return isRight;
-  };
-
-  async #wait<Result>({ account, isKnown }: Turn, work: () => Promise<Result>): Promise<Result> {
-    if (this.#mayBegin(account)) this.#begin(account);
-    else if (this.#mayWait(isKnown)) {
-      await new Promise<void>((begin) => this.#waiting.push({ account, begin }));
-    } else {
-      throw tooManyChecks();
-    }
+  /**
+   * Does what passwords are hashed or checked for, unless there is no place left for those who wait.
+   * Who comes from where the account's user has signed in before finds one when strangers do not.
+   * Throws RESOURCE_EXHAUSTED / TOO_MANY_PASSWORD_CHECKS.
+   */
+  async admit<Result>(isKnown: boolean, work: () => Promise<Result>): Promise<Result> {
+    this.refuseWhenFull(isKnown);
+    this.#inside += 1;
     try {
       return await work();
     } finally {
-      this.#running -= 1;
-      if (account !== undefined) this.#busy.delete(account);
-      this.#callNext();
+      this.#inside -= 1;
     }
   }
 
-  #mayBegin(account: string | undefined): boolean {
-    return this.#running < this.#limits.atOnce && !this.#isBusy(account);
+  /** Throws like `admit`. */
+  hash(password: string): Promise<string> {
+    return this.admit(false, () => this.#inTurn(() => hash(password, ARGON2ID)));
   }
 
-  #mayWait(isKnown: boolean): boolean {
-    const { waitingMax } = this.#limits;
-    return this.#waiting.length < (isKnown ? waitingMax : Math.ceil(waitingMax * STRANGERS_SHARE));
+  /**
+   * True when the password is the one of the hash. Without a hash (nobody has that e-mail) it takes
+   * as long and is false: the time must not tell who has an account. For callers who were admitted.
+   */
+  async check(passwordHash: string | undefined, password: string): Promise<boolean> {
+    const same = await this.#inTurn(() => verify(passwordHash ?? this.#dummyHash, password));
+    const isRight = same && passwordHash !== undefined;
+    this.#checks.inc({ result: isRight ? "right" : "wrong" });
+    return isRight;
   }
 
-  #isBusy(account: string | undefined): boolean {
-    return account !== undefined && this.#busy.has(account);
-  }
-
-  #begin(account: string | undefined): void {
-    this.#running += 1;
-    if (account !== undefined) this.#busy.add(account);
-  }
-
-  /** A turn is handed on here and now, so that who comes next does not overtake who waits. */
-  #callNext(): void {
-    const index = this.#waiting.findIndex(({ account }) => this.#mayBegin(account));
-    const [next] = index < 0 ? [] : this.#waiting.splice(index, 1);
-    if (!next) return;
-    this.#begin(next.account);
-    next.begin();
+  async #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    if (this.#hashing < this.#limits.atOnce) this.#hashing += 1;
+    else await new Promise<void>((begin) => this.#queue.push(begin));
+    try {
+      return await work();
+    } finally {
+      // A turn is handed on here and now, so that who comes next does not overtake who waits.
+      const next = this.#queue.shift();
+      if (next) next();
+      else this.#hashing -= 1;
+    }
   }
 }
 

@@ -1,4 +1,6 @@
 /** Every SQL statement about sessions and refresh tokens, but for how all of a user's end. */
+import { coalesce } from "@piata/kit/coalesce";
+import type { Metrics } from "@piata/kit/metrics";
 import { type Database, statement } from "@piata/kit/pg";
 import type { Origin } from "./origin.js";
 import type { Credentials } from "./store.js";
@@ -8,6 +10,13 @@ export interface SessionStoreOptions {
   refreshTokenSeconds: number;
   /** How long a spent refresh token still gets new ones. */
   refreshGraceSeconds: number;
+}
+
+/** Who starts a session, from where, and the refresh token that they are given. */
+export interface SignIn {
+  user: Pick<Credentials, "userId" | "passwordHash">;
+  tokenHash: Buffer;
+  origin: Origin;
 }
 
 /** A session that has just been given a new refresh token. */
@@ -40,33 +49,19 @@ export class SessionStore {
   readonly #db: Database;
   readonly #options: SessionStoreOptions;
 
-  constructor(db: Database, options: SessionStoreOptions) {
-    this.#db = db;
-    this.#options = options;
-  }
-
   /**
    * Starts a session with its first refresh token; of too many the one ends that was not used for
-   * the longest. Undefined when the user is deleted or no longer
-   * has that password.
+   * the longest. Undefined when the user is deleted or no longer has that password.
    */
-  async openSession(
-    { userId, passwordHash }: Pick<Credentials, "userId" | "passwordHash">,
-    tokenHash: Buffer,
-    { address, network, userAgent }: Origin,
-  ): Promise<OpenSession | undefined> {
-    const { refreshTokenSeconds } = this.#options;
-    const [opened] = await this.#db.rows<OpenSession>(OPEN_SESSION, [
-      userId,
-      passwordHash,
-      tokenHash,
-      refreshTokenSeconds,
-      address,
-      network,
-      userAgent,
-      SESSIONS_MAX - 1,
-    ]);
-    return opened;
+  readonly openSession: (signIn: SignIn) => Promise<OpenSession | undefined>;
+
+  constructor(db: Database, metrics: Metrics, options: SessionStoreOptions) {
+    this.#db = db;
+    this.#options = options;
+    this.openSession = coalesce({
+      ...metrics.batches("access.open_session"),
+      send: (signIns: SignIn[]) => this.#openSessions(signIns),
+    });
   }
 
   /** Spends a refresh token for a new one. Undefined when it is not good for that. */
@@ -116,23 +111,52 @@ export class SessionStore {
     const [deleted] = await this.#db.rows<{ count: number }>(DELETE_EXPIRED, [limit]);
     return deleted?.count ?? 0;
   }
+
+  async #openSessions(signIns: SignIn[]): Promise<(OpenSession | undefined)[]> {
+    const rows = await this.#db.rows<OpenSession & { place: number }>(OPEN_SESSIONS, [
+      signIns.map(({ user }) => user.userId),
+      signIns.map(({ user }) => user.passwordHash),
+      signIns.map(({ tokenHash }) => tokenHash),
+      signIns.map(({ origin }) => origin.address),
+      signIns.map(({ origin }) => origin.network),
+      signIns.map(({ origin }) => origin.userAgent),
+      this.#options.refreshTokenSeconds,
+      SESSIONS_MAX,
+    ]);
+    const opened = new Map(rows.map(({ place, ...session }) => [place, session]));
+    return signIns.map((_, index) => opened.get(index + 1));
+  }
 }
 
-const OPEN_SESSION = statement(
-  "open_session",
-  `with alive as (
-     select id, role from users where id = $1 and password_hash = $2 for share
+const OPEN_SESSIONS = statement(
+  "open_sessions",
+  `with asked as (
+     select *
+       from unnest($1::integer[], $2::text[], $3::bytea[], $4::text[], $5::text[], $6::text[])
+            with ordinality
+            as asked (user_id, password_hash, token_hash, address, network, user_agent, place)
+   ), alive as materialized (
+     select asked.*, gen_random_uuid() as session_id, u.role
+       from asked join users u on u.id = asked.user_id and u.password_hash = asked.password_hash
+      order by u.id
+        for share of u
    ), opened as (
-     insert into sessions (user_id, expires_at, address, network, user_agent)
-     select id, now() + make_interval(secs => $4), $5, $6, $7 from alive
-     returning id, user_id, expires_at
+     insert into sessions (id, user_id, expires_at, address, network, user_agent)
+     select session_id, user_id, now() + make_interval(secs => $7), address, network, user_agent
+       from alive
+     returning id, expires_at
    ), issued as (
      insert into refresh_tokens (token_hash, session_id, expires_at)
-     select $3, id, expires_at from opened
+     select alive.token_hash, opened.id, opened.expires_at
+       from opened join alive on alive.session_id = opened.id
    ), crowded as (
-     select id from sessions
-      where user_id = (select id from alive) and (ended_at is null or network is not null)
-      order by last_used_at desc, id offset $8
+     select id
+       from (select id, user_id,
+                    row_number() over (partition by user_id order by last_used_at desc, id) as nth
+               from sessions
+              where user_id in (select user_id from alive)
+                and (ended_at is null or network is not null)) as ranked
+      where nth > $8 - (select count(*) from alive where alive.user_id = ranked.user_id)
    ), crowded_out as (
      update sessions
         set ended_at = coalesce(ended_at, clock_timestamp()),
@@ -140,9 +164,9 @@ const OPEN_SESSION = statement(
       where id in (select id from sessions where id in (select id from crowded)
                       for update skip locked)
    )
-   select opened.id as "sessionId", opened.user_id as "userId", alive.role,
-          opened.expires_at as "refreshExpiresAt"
-     from opened join alive on alive.id = opened.user_id`,
+   select alive.place::integer, alive.session_id as "sessionId", alive.user_id as "userId",
+          alive.role, opened.expires_at as "refreshExpiresAt"
+     from opened join alive on alive.session_id = opened.id`,
 );
 
 // Two that play one token at once meet at its row: the second sees it spent, by how long. A session

@@ -69,7 +69,7 @@ export class Sessions {
     this.#passwords.refuseWhenFull(true);
     const email = findEmail(emailText);
     const origin = originOf(client);
-    const user = await this.#users.findCredentials(email, origin.network);
+    const user = await this.#users.findCredentials({ email, network: origin.network });
     const isRight = await this.#guesses.isRight({
       account: accountOf(emailText),
       network: origin.network,
@@ -79,7 +79,7 @@ export class Sessions {
     });
     if (!user || !isRight) throw wrongCredentials();
     const { token, hash } = newRefreshToken();
-    const session = await this.#store.openSession(user, hash, origin);
+    const session = await this.#store.openSession({ user, tokenHash: hash, origin });
     // The user was deleted, or has another password, since it was checked.
     if (!session) throw wrongCredentials();
     return this.#tokens(session, token);

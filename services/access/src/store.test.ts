@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { Role } from "@piata/contracts/item";
 import { Secret } from "@piata/kit/config";
+import { Metrics } from "@piata/kit/metrics";
 import { Database, statement } from "@piata/kit/pg";
 import type { TestDatabase } from "@piata/testkit/database";
 import { originOf } from "./origin.js";
@@ -20,8 +21,12 @@ describe("the store", () => {
   before(async () => {
     database = await createDatabase();
     db = new Database(new Secret(database.url), { program: "store.test", connectionsMax: 20 });
-    store = new AccessStore(db);
-    sessions = new SessionStore(db, { refreshTokenSeconds: 3_600, refreshGraceSeconds: 10 });
+    const metrics = new Metrics("test");
+    store = new AccessStore(db, metrics);
+    sessions = new SessionStore(db, metrics, {
+      refreshTokenSeconds: 3_600,
+      refreshGraceSeconds: 10,
+    });
   });
   after(async () => {
     await db.close();
@@ -32,19 +37,15 @@ describe("the store", () => {
     db.rows<Row>(statement("", sql), values);
   const newEmail = () => `${randomUUID()}@example.com`;
 
-  const openSession = (userId: number, origin = NOWHERE) =>
-    sessions.openSession({ userId, passwordHash: "a hash" }, newRefreshToken().hash, origin);
+  const openSession = (userId: number, origin = NOWHERE, tokenHash = newRefreshToken().hash) =>
+    sessions.openSession({ user: { userId, passwordHash: "a hash" }, tokenHash, origin });
 
   async function signedIn(): Promise<{ session: OpenSession; hash: Buffer; email: string }> {
     const email = newEmail();
     const { id } = await store.createUser(email, "a hash");
     const { hash } = newRefreshToken();
     return {
-      session: (await sessions.openSession(
-        { userId: id, passwordHash: "a hash" },
-        hash,
-        NOWHERE,
-      )) as OpenSession,
+      session: (await openSession(id, NOWHERE, hash)) as OpenSession,
       hash,
       email,
     };
@@ -89,7 +90,10 @@ describe("the store", () => {
   });
 
   it("without grace rotates a token exactly once, whoever comes at the same time", async () => {
-    const strict = new SessionStore(db, { refreshTokenSeconds: 3_600, refreshGraceSeconds: 0 });
+    const strict = new SessionStore(db, new Metrics("test"), {
+      refreshTokenSeconds: 3_600,
+      refreshGraceSeconds: 0,
+    });
     const { hash } = await signedIn();
     const attempts = Array.from({ length: 20 }, () => strict.rotate(hash, newRefreshToken().hash));
     const rotated = (await Promise.all(attempts)).filter((session) => session !== undefined);
@@ -220,7 +224,7 @@ describe("the store", () => {
     const deleted = await Promise.all([1, 2, 3].map(() => store.deleteUser(userId)));
     assert.deepEqual(deleted.sort(), [false, false, true]);
     assert.equal(await store.findUser(userId), undefined);
-    assert.equal(await store.findCredentials(email, undefined), undefined);
+    assert.equal(await store.findCredentials({ email, network: undefined }), undefined);
     assert.equal(await sessions.judgeRefused(hash), "ENDED");
     const ids = [session.sessionId, second?.sessionId as string];
     assert.equal((await sessions.findOpen(ids)).size, 0);

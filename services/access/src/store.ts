@@ -1,8 +1,16 @@
 /** Every SQL statement about users, and about what ends with them. */
 import type { User } from "@piata/contracts/user";
+import { coalesce } from "@piata/kit/coalesce";
 import { alreadyExists } from "@piata/kit/errors";
+import type { Metrics } from "@piata/kit/metrics";
 import { type Database, statement, violates } from "@piata/kit/pg";
 import { type RoleName, roleOf } from "./tokens.js";
+
+/** Whose password is to be checked, and from where they ask. */
+interface Asker {
+  email: string | undefined;
+  network: string | undefined;
+}
 
 /** What a password is checked with. */
 export interface Credentials {
@@ -19,8 +27,15 @@ type UserRow = Omit<User, "role"> & { role: RoleName };
 export class AccessStore {
   readonly #db: Database;
 
-  constructor(db: Database) {
+  /** Asks also for nobody: that takes as long. */
+  readonly findCredentials: (asker: Asker) => Promise<Credentials | undefined>;
+
+  constructor(db: Database, metrics: Metrics) {
     this.#db = db;
+    this.findCredentials = coalesce({
+      ...metrics.batches("access.find_credentials"),
+      send: (askers: Asker[]) => this.#findCredentials(askers),
+    });
   }
 
   /** Throws ALREADY_EXISTS / EMAIL_TAKEN. */
@@ -42,15 +57,6 @@ export class AccessStore {
   async findUser(userId: number): Promise<User | undefined> {
     const [found] = await this.#db.rows<UserRow>(FIND_USER, [userId]);
     return found && toUser(found);
-  }
-
-  /** Asks also for nobody: that takes as long. */
-  async findCredentials(
-    email: string | undefined,
-    network: string | undefined,
-  ): Promise<Credentials | undefined> {
-    const [found] = await this.#db.rows<Credentials>(FIND_CREDENTIALS, [email, network]);
-    return found;
   }
 
   async findCredentialsOf(
@@ -115,6 +121,15 @@ export class AccessStore {
   async finishErasure(userId: number): Promise<void> {
     await this.#db.rows(FINISH_ERASURE, [userId]);
   }
+
+  async #findCredentials(askers: Asker[]): Promise<(Credentials | undefined)[]> {
+    const rows = await this.#db.rows<Credentials & { place: number }>(FIND_CREDENTIALS, [
+      askers.map(({ email }) => email),
+      askers.map(({ network }) => network),
+    ]);
+    const found = new Map(rows.map(({ place, ...credentials }) => [place, credentials]));
+    return askers.map((_, index) => found.get(index + 1));
+  }
 }
 
 const toUser = (row: UserRow): User => ({ ...row, role: roleOf(row.role) });
@@ -135,16 +150,22 @@ const FIND_USER = statement(
 );
 
 // Also a session that its user has ended by signing out says where they are at home.
-const CREDENTIALS = `select u.id as "userId", u.email, u.password_hash as "passwordHash",
+const credentialsFrom = (network: string) => `
+          u.id as "userId", u.email, u.password_hash as "passwordHash",
           exists (select from sessions s
-                   where s.user_id = u.id and s.network = $2 and s.expires_at > now()) as "isKnown"
-     from users u`;
+                   where s.user_id = u.id and s.network = ${network}
+                     and s.expires_at > now()) as "isKnown"`;
 
-const FIND_CREDENTIALS = statement("find_credentials", `${CREDENTIALS} where u.email = $1`);
+const FIND_CREDENTIALS = statement(
+  "find_credentials",
+  `select asker.place::integer, ${credentialsFrom("asker.network")}
+     from unnest($1::text[], $2::text[]) with ordinality as asker (email, network, place)
+     join users u using (email)`,
+);
 
 const FIND_CREDENTIALS_OF = statement(
   "find_credentials_of",
-  `${CREDENTIALS} where u.id = $1 and u.deleted_at is null`,
+  `select ${credentialsFrom("$2")} from users u where u.id = $1 and u.deleted_at is null`,
 );
 
 const CHANGE_PASSWORD = statement(
