@@ -67,6 +67,14 @@ describe("guesses of passwords", () => {
     );
   }
 
+  /** Batches of a coalescer of the first instance, so far. */
+  async function batchesOf(name: string): Promise<{ count: number; items: number }> {
+    const shown = await metricsOf(instance().service);
+    const of = (part: string) =>
+      sumOf(shown, `piata_batch_items_${part}`, ({ batch }) => batch === name);
+    return { count: of("count"), items: of("sum") };
+  }
+
   async function checksOf(name: string, guess: () => Promise<Tally>): Promise<number> {
     const [before, startedMs] = [await checks(), performance.now()];
     const tally = await guess();
@@ -229,6 +237,31 @@ describe("guesses of passwords", () => {
       address: newAddress(),
     }));
     assert.deepEqual(failed, { WRONG_CREDENTIALS: 7 });
+  });
+
+  it("that are right and come together share statements", async () => {
+    const accounts = await Promise.all(Array.from({ length: 60 }, () => newAccount(instance())));
+    const before = await batchesOf("access.take");
+    const signIns = accounts.map(({ email }) =>
+      login({ instance: instance(), email, address: newAddress(), password: PASSWORD }),
+    );
+    await Promise.all(signIns);
+    const after = await batchesOf("access.take");
+    assert.equal(after.items - before.items, 60);
+    const count = after.count - before.count;
+    assert.ok(count <= 15, `${count} batches`);
+  });
+
+  it("at a hash that nobody can read fail alone", async () => {
+    const [broken, ...others] = await Promise.all([1, 2, 3, 4].map(() => newAccount(instance())));
+    await trial.rows("update users set password_hash = 'no hash' where email = $1", [
+      broken?.email,
+    ]);
+    const address = newAddress();
+    const signIn = (email = "") =>
+      login({ instance: instance(), email, address, password: PASSWORD });
+    const failing = assert.rejects(signIn(broken?.email), { code: "INTERNAL" });
+    await Promise.all([failing, ...others.map(({ email }) => signIn(email))]);
   });
 
   it("of the current password are counted with the others", async () => {

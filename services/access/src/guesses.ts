@@ -18,7 +18,7 @@ import { Turns } from "./turns.js";
  * Passwords that are checked in one round. Hashing empties the caches of whatever else runs: statements and
  * answers of many at a time cost a fraction of what they do one by one, in between.
  */
-const ROUND_MAX = 8;
+const ROUND_MAX = 16;
 
 export interface GuessesOptions {
   store: GuessStore;
