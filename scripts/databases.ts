@@ -4,10 +4,14 @@ import { DATABASES, SERVICES_WITH_DATABASE, type ServiceWithDatabase } from "@pi
 import { newPassword } from "@piata/setup/secrets";
 import type { Secrets } from "./secrets.ts";
 
-/** The URL of each service's database. What is missing is made. */
+/**
+ * The URL of each service's database. What is missing is made; `ready` is told of each as soon as it
+ * can be used.
+ */
 export async function hostDatabases(
   superuserUrl: string,
   secrets: Secrets,
+  ready?: (service: ServiceWithDatabase, url: string) => void,
 ): Promise<Record<ServiceWithDatabase, string>> {
   const urls: Partial<Record<ServiceWithDatabase, string>> = {};
   for (const service of SERVICES_WITH_DATABASE) {
@@ -22,6 +26,11 @@ export async function hostDatabases(
       database: DATABASES[service],
     });
   }
-  await createDatabases(superuserUrl, Object.values(urls));
+  await createDatabases(superuserUrl, Object.values(urls), {
+    ready: (made) => {
+      const service = SERVICES_WITH_DATABASE.find((each) => urls[each] === made);
+      if (service !== undefined) ready?.(service, made);
+    },
+  });
   return urls as Record<ServiceWithDatabase, string>;
 }

@@ -2,7 +2,7 @@
 import { rm } from "node:fs/promises";
 import type { BoundSocket } from "node:net";
 import { join, relative } from "node:path";
-import { PROGRAMS, type ProgramName, SERVICES_WITH_DATABASE } from "@piata/setup/programs";
+import { PROGRAMS, type ProgramName, type ServiceWithDatabase } from "@piata/setup/programs";
 import { hostDatabases } from "./databases.ts";
 import { loadDemo } from "./demo.ts";
 import { EmbeddedPostgres } from "./embedded.ts";
@@ -29,6 +29,8 @@ const STOP_ORDER: readonly (readonly string[])[] = [
   ["access", "catalog", "cart", "payment"],
   ["discovery"],
 ];
+
+const DATABASES_STEP = "PostgreSQL and its databases";
 
 /** A row of DIR/run.json. */
 export interface RunningProcess {
@@ -116,14 +118,8 @@ export class Shop {
     await awaitLeftPrograms(this.#runFile);
     this.#socket = await bindSocket(process.env.GATEWAY_HOST || "127.0.0.1", port);
 
-    const databases = () =>
-      this.#step("PostgreSQL and its databases", () => this.#startDatabases());
-    if (compact) {
-      const databaseUrls = await databases();
-      await this.#step("all programs, in one process", () =>
-        this.#startSpecs([compactSpec({ ...this.#shared, databaseUrls })]),
-      );
-    } else await this.#startApart(databases);
+    if (compact) await this.#startCompact();
+    else await this.#startApart();
     this.#isUp = true;
     await this.#writeRunFile();
     if (demo) await this.#loadDemo();
@@ -163,8 +159,11 @@ export class Shop {
     return result;
   }
 
-  async #startDatabases(): Promise<DatabaseUrls> {
-    const hosted = servicesToHost(process.env);
+  /** `ready` is told of each database as soon as it can be used. */
+  async #startDatabases(
+    hosted: readonly ServiceWithDatabase[],
+    ready?: (service: ServiceWithDatabase, url: string) => void,
+  ): Promise<DatabaseUrls> {
     if (hosted.length === 0) return {};
     const { dataDir } = this.#options;
     const log = join(dataDir, "logs", "postgres.log");
@@ -174,31 +173,38 @@ export class Shop {
       this.#programEvents,
     );
     const { superuserUrl } = await this.#postgres.started;
-    const urls = await hostDatabases(
-      superuserUrl,
-      await openSecrets(join(dataDir, "secrets.json")),
+    const secrets = await openSecrets(join(dataDir, "secrets.json"));
+    const urls = await hostDatabases(superuserUrl, secrets, ready);
+    return Object.fromEntries(hosted.map((service) => [service, urls[service]]));
+  }
+
+  async #startCompact(): Promise<void> {
+    const databaseUrls = await this.#step(DATABASES_STEP, () =>
+      this.#startDatabases(servicesToHost(process.env)),
     );
-    return Object.fromEntries(
-      SERVICES_WITH_DATABASE.filter((service) => hosted.includes(service)).map((service) => [
-        service,
-        urls[service],
-      ]),
+    await this.#step("all programs, in one process", () =>
+      this.#startSpecs([compactSpec({ ...this.#shared, databaseUrls })]),
     );
   }
 
-  /** A process for each program. */
-  async #startApart(databases: () => Promise<DatabaseUrls>): Promise<void> {
+  /** A process for each program, which starts as soon as there is what it needs. */
+  async #startApart(): Promise<void> {
     const { replicas } = this.#options;
-    const [databaseUrls, discoveryAddresses] = await Promise.all([
-      databases(),
-      this.#step("discovery", () => this.#startDiscovery()),
-    ]);
+    const hosted = servicesToHost(process.env);
+    const urls = new Map(hosted.map((service) => [service, Promise.withResolvers<string>()]));
+    const databases = this.#step(DATABASES_STEP, () =>
+      this.#startDatabases(hosted, (service, url) => urls.get(service)?.resolve(url)),
+    );
+    const discovery = this.#step("discovery", () => this.#startDiscovery());
+    const start = async (name: Exclude<ProgramName, "discovery">) => {
+      const discoveryAddresses = await discovery;
+      const databaseUrls = name === "gateway" ? {} : { [name]: await urls.get(name)?.promise };
+      await this.#startSpecs(specsOf(name, { ...this.#shared, databaseUrls, discoveryAddresses }));
+    };
     const others = PROGRAMS.filter((name) => name !== "discovery");
     const names = others.map((name) => name + (replicas[name] > 1 ? ` ×${replicas[name]}` : ""));
-    const shared = { ...this.#shared, databaseUrls, discoveryAddresses };
-    await this.#step(names.join(", "), () =>
-      this.#startSpecs(others.flatMap((name) => specsOf(name, shared))),
-    );
+    const programs = this.#step(names.join(", "), () => Promise.all(others.map(start)));
+    await Promise.all([databases, programs]);
   }
 
   async #startDiscovery(): Promise<string[]> {

@@ -78,6 +78,16 @@ describe("the databases", () => {
     assert.equal(made.flat().length, 4);
   });
 
+  it("are told of as soon as they can be used", async () => {
+    const { access, order } = newShop();
+    const used: Promise<unknown>[] = [];
+    await createDatabases(adminUrl, [access, order], {
+      ready: (url) => used.push(query(url, "select current_database()")),
+    });
+    const names = (await Promise.all(used)).flat().map((name) => String(name).split(" ")[1]);
+    assert.deepEqual(names, ["access", "order"]);
+  });
+
   it("get the password that their URL has, when it is another", async () => {
     const { access } = newShop();
     await createDatabases(adminUrl, [access]);

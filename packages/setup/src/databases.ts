@@ -15,6 +15,13 @@ interface Owned {
   readonly database: string;
 }
 
+export interface CreateOptions {
+  /** How long to wait for the server. */
+  patienceMs?: number;
+  /** Told of each URL as soon as it can be used. */
+  ready?: (serviceUrl: string) => void;
+}
+
 /**
  * Makes the roles and databases that the services' URLs name, with the passwords in them, on the
  * server of the administrator's URL. It waits for that server; it may be run again, also many times
@@ -23,20 +30,19 @@ interface Owned {
 export async function createDatabases(
   adminUrl: string,
   serviceUrls: readonly string[],
-  options: { patienceMs?: number } = {},
+  { ready, ...options }: CreateOptions = {},
 ): Promise<string[]> {
   const owned = serviceUrls.map(ownedBy);
   const client = await waitForPostgres(adminUrl, { ...options, program: "setup" });
   try {
     await client.query("select pg_advisory_lock($1)", [LOCK]);
     const existing = await namesOf(client);
+    for (const own of ["postgres", "template1"]) await closeToOthers(client, own, existing);
     const done: string[] = [];
-    for (const one of owned) done.push(...(await ensure(client, adminUrl, { ...one, existing })));
-    await closeToOthers(
-      client,
-      owned.map(({ database }) => database),
-      existing,
-    );
+    for (const [index, one] of owned.entries()) {
+      done.push(...(await ensure(client, adminUrl, { ...one, existing })));
+      ready?.(serviceUrls[index] as string);
+    }
     return done;
   } finally {
     await client.end();
@@ -86,6 +92,7 @@ async function ensure(
     await client.query(`create database ${pg.escapeIdentifier(database)} owner ${name}`);
     done.push(`database ${database}: made`);
   }
+  await closeToOthers(client, database, existing);
   return done;
 }
 
@@ -118,11 +125,9 @@ export function urlOf(serverUrl: string, { role, password, database }: Owned): s
 // By default every role may connect to every database, the server's own included.
 async function closeToOthers(
   client: pg.Client,
-  databases: readonly string[],
+  database: string,
   existing: ReadonlySet<string>,
 ): Promise<void> {
-  for (const database of [...databases, "postgres", "template1"]) {
-    if (existing.has(`closed ${database}`)) continue;
-    await client.query(`revoke all on database ${pg.escapeIdentifier(database)} from public`);
-  }
+  if (existing.has(`closed ${database}`)) return;
+  await client.query(`revoke all on database ${pg.escapeIdentifier(database)} from public`);
 }
