@@ -45,7 +45,7 @@ export function cart(channel: Channel, catalog: Catalog, metrics: Metrics) {
       ) => {
         const productId = checkedId(input.productId, "productId");
         const caller = await context.signedIn();
-        await catalog.product(caller, productId);
+        await catalog.checkProduct(caller, productId);
         await changeCart(caller, { add: { productId, quantity: input.quantity } });
         return "Added to the cart.";
       },

@@ -273,6 +273,36 @@ describe("what the gateway keeps of the catalog", () => {
   });
 });
 
+describe("a product for a cart", () => {
+  const check = (id: number) => shop.checkProduct(ownContext(5_000), id);
+
+  it("is looked up once: it stays, whatever changes about it, and while the catalog is away", async () => {
+    await check(1);
+    await tellAndWait([1]);
+    await check(1);
+    stub.stop();
+    await until(async () => (await shown("piata_catalog_cache_live")) === 0);
+    await check(1);
+    assert.equal(stub.timesAsked(1), 1);
+    await assert.rejects(check(2), (error) => isFailure(error) && error.code === "UNAVAILABLE");
+  });
+
+  it("is looked for each time when there is none", async () => {
+    for (let time = 1; time <= 2; time += 1) {
+      await assert.rejects(check(MISSING), (error) => isFailure(error, "PRODUCT_NOT_FOUND"));
+      assert.equal(stub.timesAsked(MISSING), time);
+    }
+  });
+
+  it("is looked up each time when nothing may be kept", async () => {
+    await shop.close();
+    open(0);
+    await check(1);
+    await check(1);
+    assert.equal(stub.timesAsked(1), 2);
+  });
+});
+
 describe("without a live stream of changes the gateway", () => {
   it("uses nothing after a second of silence, and begins with nothing on another stream", async () => {
     await product(1);

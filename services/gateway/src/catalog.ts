@@ -6,6 +6,7 @@ import {
 } from "@piata/contracts/catalog";
 import type { Money } from "@piata/contracts/money";
 import { batched } from "@piata/kit/batch";
+import { setBounded } from "@piata/kit/bounded-map";
 import { coalesce } from "@piata/kit/coalesce";
 import { type Context, together } from "@piata/kit/context";
 import type { Log } from "@piata/kit/log";
@@ -34,6 +35,8 @@ export interface ShownProduct {
 export interface Catalog {
   /** At once when it is known. Throws NOT_FOUND / PRODUCT_NOT_FOUND. */
   product(context: Context, id: number): ShownProduct | Promise<ShownProduct>;
+  /** Resolves when there is such a product. Throws NOT_FOUND / PRODUCT_NOT_FOUND. */
+  checkProduct(context: Context, id: number): Promise<void>;
 }
 
 export interface CatalogOptions {
@@ -100,6 +103,14 @@ export function catalog(channel: Channel, options: CatalogOptions) {
     cache.fetchProduct(productId, async () =>
       toGraphql((await getProduct(context, { productId })).product as Product),
     );
+  // The catalog deletes no product: what it has once shown is there, whatever it costs by now, and also
+  // while the catalog is away. Of one that is gone all the same, no order is made.
+  const seen = new Map<number, true>();
+  const checkProduct: Catalog["checkProduct"] = async (context, productId) => {
+    if (seen.has(productId)) return;
+    await product(context, productId);
+    if (cacheProductsMax > 0) setBounded(seen, [productId, true], cacheProductsMax);
+  };
   const categories = (context: Context) =>
     cache.findCategories() ?? cache.fetchCategories(() => getCategories(context));
 
@@ -147,7 +158,7 @@ export function catalog(channel: Channel, options: CatalogOptions) {
       },
     },
   };
-  return { product, resolvers, close: async () => changes?.close() };
+  return { product, checkProduct, resolvers, close: async () => changes?.close() };
 }
 
 function toGraphql(product: Product): ShownProduct {
