@@ -12,7 +12,7 @@ import { endServersIn, startPostgres } from "./postgres.ts";
 
 const TEST_TIMEOUT_MS = 120_000;
 const LONG_TEST_TIMEOUT_MS = 3_600_000;
-const CONCURRENCY = 2;
+const CONCURRENCY = 3;
 const root = join(import.meta.dirname, "..");
 const bin = join(root, "node_modules", ".bin");
 
