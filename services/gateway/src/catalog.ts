@@ -15,7 +15,7 @@ import { units } from "@piata/kit/money";
 import type { Channel } from "@piata/kit/rpc-client";
 import { checkedId } from "@piata/kit/validate";
 import { CatalogCache } from "./catalog-cache.js";
-import { CatalogChanges } from "./catalog-changes.js";
+import { ChangeStream } from "./change-stream.js";
 import { naming } from "./errors.js";
 import type { GraphqlContext } from "./graphql-context.js";
 import { PAGE_FIELDS, type PageArguments, pageRequest } from "./page.js";
@@ -77,14 +77,16 @@ export function catalog(channel: Channel, options: CatalogOptions) {
   const changes =
     cacheProductsMax === 0
       ? undefined
-      : new CatalogChanges({
-          catalog: rpc,
+      : new ChangeStream({
+          of: "the catalog's changes",
+          watch: rpc.watchCatalog,
           changed: ({ productIds, categories }) => {
             for (const id of productIds) cache.dropProduct(id);
             if (categories) cache.dropCategories();
           },
           lost: () => cache.clear(),
-          ...options,
+          log: options.log,
+          now: options.now,
         });
   const getProduct = batched(rpc.batchGetProducts, {
     name: "gateway.product",

@@ -27,6 +27,8 @@ class Access {
   /** What an answer waits for. */
   gate: Promise<void> = Promise.resolve();
   expiresAt = new Date(Date.now() + 600_000);
+  /** What a new watcher is told first; nothing when undefined. */
+  first: string[] | undefined = [];
   readonly #server = new Server();
   address = "";
 
@@ -41,7 +43,7 @@ class Access {
       watchRevocations: (call) => {
         this.watchers.add(call);
         call.on("cancelled", () => this.watchers.delete(call));
-        call.write({ sessionIds: [] });
+        if (this.first) call.write({ sessionIds: this.first });
       },
     } satisfies Partial<AccessServiceServer> as never);
     this.address = await new Promise<string>((resolve, reject) => {
@@ -119,6 +121,14 @@ describe("sessions", () => {
       return access.timesAsked(token) === before;
     });
   }
+  /** Makes a second pass in silence, and waits for the watcher that comes instead. */
+  async function silence(): Promise<void> {
+    const [silent] = access.watchers;
+    access.first = undefined;
+    nowMs += 1_000;
+    access.tell();
+    await until(() => access.watchers.size === 1 && !access.watchers.has(silent as Watcher));
+  }
   /** Ends a session and waits until that is known here. */
   async function endSession(...tokens: string[]): Promise<void> {
     const token = `probe ${++probes}`;
@@ -149,7 +159,8 @@ describe("sessions", () => {
     nowMs += 999;
     await identify("a");
     assert.equal(access.timesAsked("a"), 1);
-    nowMs += 1;
+    nowMs -= 999;
+    await silence();
     await identify("a");
     await identify("a");
     assert.equal(access.timesAsked("a"), 3);
@@ -157,6 +168,16 @@ describe("sessions", () => {
     await trusted();
     await identify("a");
     assert.equal(access.timesAsked("a"), 3);
+  });
+
+  it("does not believe a stream that speaks again after a silence: more may be on its way", async () => {
+    await identify("a");
+    await silence();
+    await identify("a");
+    assert.equal(access.timesAsked("a"), 2);
+    access.tell("session of a");
+    await trusted();
+    await ended("a");
   });
 
   it("refuses a session that has ended at once, although its token is known", async () => {

@@ -2,9 +2,11 @@
  * Who a token speaks for. The access service is asked once per token, not once per request; the
  * answer is kept while the stream of ended sessions is alive, and not believed for a moment longer.
  */
-
-import { setTimeout as pause } from "node:timers/promises";
-import type { AccessServiceService, Identity } from "@piata/contracts/access";
+import type {
+  AccessServiceService,
+  Identity,
+  WatchRevocationsResponse,
+} from "@piata/contracts/access";
 import { batched } from "@piata/kit/batch";
 import { setBounded } from "@piata/kit/bounded-map";
 import type { Context } from "@piata/kit/context";
@@ -12,11 +14,10 @@ import { unauthenticated } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
 import type { Metrics } from "@piata/kit/metrics";
 import type { RpcClient } from "@piata/kit/rpc-client";
+import { ChangeStream } from "./change-stream.js";
 
 const KEPT_MAX = 50_000;
 const TOKEN_LENGTH_MAX = 4_000;
-/** A stream that has said nothing for longer than this may have lost something. */
-const TRUST_MS = 1_000;
 /** Longer than any access token lives. */
 const ENDED_KEPT_MS = 2 * 3_600_000;
 
@@ -30,7 +31,6 @@ export interface SessionsOptions {
 
 /** Whom access tokens speak for, remembered for as long as that can be trusted. */
 export class Sessions {
-  readonly #options: SessionsOptions;
   readonly #now: () => number;
   readonly #authenticate: (
     context: Context,
@@ -41,25 +41,27 @@ export class Sessions {
   readonly #kept = new Map<string, Identity>();
   /** Sessions that have ended, and when to forget that. */
   readonly #ended = new Map<string, number>();
-  readonly #stop = new AbortController();
-  readonly #watching: Promise<void>;
-  #heardMs = Number.NEGATIVE_INFINITY;
+  readonly #ends: ChangeStream<WatchRevocationsResponse>;
 
-  constructor(options: SessionsOptions) {
-    this.#options = options;
-    const { access, metrics, now = () => performance.now() } = options;
+  constructor({ access, metrics, log, now = () => performance.now() }: SessionsOptions) {
     this.#now = now;
     this.#authenticate = batched(access.batchAuthenticate, {
       name: "gateway.authenticate",
       metrics,
       key: ({ accessToken }) => accessToken,
     });
-    this.#watching = this.#watch();
+    this.#ends = new ChangeStream({
+      of: "ended sessions",
+      watch: access.watchRevocations,
+      changed: ({ sessionIds }) => this.#end(sessionIds),
+      log,
+      now,
+    });
   }
 
   /** Throws UNAUTHENTICATED / TOKEN_INVALID, TOKEN_EXPIRED, SESSION_ENDED; UNAVAILABLE. */
   async identify(context: Context, accessToken: string): Promise<Identity> {
-    const kept = this.#trusted() ? this.#kept.get(accessToken) : undefined;
+    const kept = this.#ends.isLive ? this.#kept.get(accessToken) : undefined;
     if (kept && (kept.expiresAt?.getTime() ?? 0) > Date.now()) {
       if (this.#ended.has(kept.sessionId)) throw sessionEnded();
       return kept;
@@ -74,31 +76,14 @@ export class Sessions {
     return identity;
   }
 
-  async close(): Promise<void> {
-    this.#stop.abort();
-    await this.#watching;
+  close(): Promise<void> {
+    return this.#ends.close();
   }
 
-  #trusted(): boolean {
-    return this.#now() - this.#heardMs < TRUST_MS;
-  }
-
-  async #watch(): Promise<void> {
-    const { access, log } = this.#options;
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      try {
-        for await (const { sessionIds } of access.watchRevocations({}, signal)) {
-          const forgetMs = this.#now() + ENDED_KEPT_MS;
-          for (const id of sessionIds) this.#ended.set(id, forgetMs);
-          this.#heardMs = this.#now();
-          this.#forgetOld();
-        }
-      } catch (error) {
-        log.warn({ reason: (error as Error).message }, "lost the stream of ended sessions");
-      }
-      await pause(100, undefined, { signal }).catch(() => undefined);
-    }
+  #end(sessionIds: string[]): void {
+    const forgetMs = this.#now() + ENDED_KEPT_MS;
+    for (const id of sessionIds) this.#ended.set(id, forgetMs);
+    this.#forgetOld();
   }
 
   // Oldest first: a map keeps the order in which its keys came.

@@ -1,28 +1,30 @@
-/** Follows the catalog's stream of changes, and knows whether it is still to be believed. */
+/** Follows a stream of what changes, and knows whether it is still to be believed. */
 import { setTimeout as pause } from "node:timers/promises";
-import type { CatalogServiceService, WatchCatalogResponse } from "@piata/contracts/catalog";
 import type { Log } from "@piata/kit/log";
-import type { RpcClient } from "@piata/kit/rpc-client";
+import type { ServerStream } from "@piata/kit/rpc-client";
 
 /** A stream that has said nothing for as long may have lost something. */
 const TRUST_MS = 1_000;
 const CHECK_MS = 250;
 const AGAIN_MS = 100;
 
-export interface CatalogChangesOptions {
-  catalog: Pick<RpcClient<CatalogServiceService>, "watchCatalog">;
+export interface ChangeStreamOptions<Change> {
+  /** What it tells of, for the log. */
+  of: string;
+  /** Begins with what a reader has to know, and is never silent for long. */
+  watch: ServerStream<object, Change>;
   /** Told of each change. */
-  changed(change: WatchCatalogResponse): void;
+  changed(change: Change): void;
   /** The stream has ended or is silent: anything may have changed. */
-  lost(): void;
+  lost?(): void;
   log: Log;
   /** A monotonic clock, in ms. */
-  now?(): number;
+  now?: (() => number) | undefined;
 }
 
-/** The stream of changes, opened again whenever it is lost. */
-export class CatalogChanges {
-  readonly #options: CatalogChangesOptions;
+/** A stream of changes, opened again whenever it is lost. */
+export class ChangeStream<Change> {
+  readonly #options: ChangeStreamOptions<Change>;
   readonly #now: () => number;
   readonly #following: Promise<void>;
   /** Ends the stream that is open. */
@@ -31,7 +33,7 @@ export class CatalogChanges {
   #heardMs: number | undefined;
   #closed = false;
 
-  constructor(options: CatalogChangesOptions) {
+  constructor(options: ChangeStreamOptions<Change>) {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
     this.#following = this.#follow();
@@ -49,14 +51,14 @@ export class CatalogChanges {
   }
 
   async #follow(): Promise<void> {
-    const { log } = this.#options;
+    const { of, log, lost } = this.#options;
     while (!this.#closed) {
       const reason = await this.#followOne().catch((error: Error) => error.message);
-      // One that never began is a catalog that is away, of which others speak.
+      // One that never began is a service that is away, of which others speak.
       const isLoss = this.#heardMs !== undefined && !this.#closed;
-      if (isLoss) log.warn({ reason }, "lost the stream of the catalog's changes");
+      if (isLoss) log.warn({ reason }, `lost the stream of ${of}`);
       this.#heardMs = undefined;
-      this.#options.lost();
+      lost?.();
       if (!this.#closed) await pause(AGAIN_MS);
     }
   }
@@ -71,7 +73,7 @@ export class CatalogChanges {
       if (this.#now() - (this.#heardMs ?? openedMs) >= TRUST_MS) this.#stream.abort();
     }, CHECK_MS);
     try {
-      for await (const change of this.#options.catalog.watchCatalog({}, signal)) {
+      for await (const change of this.#options.watch({}, signal)) {
         // What comes after a silence may be as old as that, with more behind it on its way.
         if (this.#heardMs !== undefined && !this.isLive) break;
         this.#options.changed(change);
