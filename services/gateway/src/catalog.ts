@@ -1,6 +1,7 @@
 /** Categories and products. */
 import {
   CatalogServiceService,
+  type ListProductsRequest,
   type Product,
   type ProductCategory,
 } from "@piata/contracts/catalog";
@@ -9,6 +10,7 @@ import { batched } from "@piata/kit/batch";
 import { setBounded } from "@piata/kit/bounded-map";
 import { coalesce } from "@piata/kit/coalesce";
 import { type Context, together } from "@piata/kit/context";
+import type { Failure } from "@piata/kit/errors";
 import type { Log } from "@piata/kit/log";
 import type { Metrics } from "@piata/kit/metrics";
 import { units } from "@piata/kit/money";
@@ -65,6 +67,12 @@ interface ProductsArguments extends PageArguments {
   categoryId?: number | null;
 }
 
+/** A page that somebody wants. */
+interface PageAsked {
+  request: ListProductsRequest;
+  context: Context;
+}
+
 /** The resolvers of categories and products, and the lookup that others share. */
 export function catalog(channel: Channel, options: CatalogOptions) {
   const { metrics, cacheProductsMax } = options;
@@ -100,6 +108,21 @@ export function catalog(channel: Channel, options: CatalogOptions) {
     send: async (_, merged) => [(await rpc.listCategories({}, together(merged))).categories],
   });
 
+  // Who looks at the same page as somebody else shares the answer, if they ask together.
+  const listProducts = coalesce({
+    ...metrics.batches("gateway.products"),
+    key: ({ request }) => JSON.stringify(request),
+    context: ({ context }) => context,
+    send: (asked: PageAsked[], merged: PageAsked[]) => {
+      const context = together(merged.map((one) => one.context));
+      const pages = asked.map(async ({ request }) => {
+        const { products, nextPageToken } = await rpc.listProducts(request, context);
+        return { items: products.map(toGraphql), nextCursor: nextPageToken || null };
+      });
+      return Promise.all(pages.map((page) => page.catch((failure: Failure) => failure)));
+    },
+  });
+
   const product: Catalog["product"] = (context, productId) =>
     cache.findProduct(productId) ??
     cache.fetchProduct(productId, async () =>
@@ -126,9 +149,7 @@ export function catalog(channel: Channel, options: CatalogOptions) {
           categoryId: page.categoryId == null ? 0 : checkedId(page.categoryId, "categoryId"),
           ...pageRequest(page),
         };
-        const listed = await naming(PAGE_FIELDS, rpc.listProducts(request, anyone));
-        const { products, nextPageToken } = listed;
-        return { items: products.map(toGraphql), nextCursor: nextPageToken || null };
+        return naming(PAGE_FIELDS, listProducts({ request, context: anyone }));
       },
     },
     Mutation: {

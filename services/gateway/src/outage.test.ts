@@ -34,7 +34,7 @@ describe("while a service is away", () => {
   const codeOf = ({ errors }: Answer) => errors[0]?.extensions.code;
   const publicly = () => ask(shop.url, `{ hello product(id: ${productId}) { id } }`);
 
-  it("the catalog: a cart shows its lines without products, and its items not at all", async () => {
+  it("the catalog: a cart shows its lines without products, its items not at all, and takes what was seen", async () => {
     shop.programs.catalog.kill();
     await until(async () => codeOf(await publicly()) === "UNAVAILABLE");
     for (let time = 0; time < 3; time++) {
@@ -44,9 +44,11 @@ describe("while a service is away", () => {
       assert.deepEqual(errors, []);
       assert.deepEqual(data.cart.lines, [{ productId, quantity: 2, product: null }]);
     }
-    const add = `mutation { addToCart(input: { productId: ${productId}, quantity: 1 }) }`;
-    assert.equal(codeOf(await asAna(add)), "UNAVAILABLE");
-    assert.deepEqual((await asAna(LINES)).data.cart.lines[0].quantity, 2);
+    const add = (id: number) =>
+      asAna(`mutation { addToCart(input: { productId: ${id}, quantity: 1 }) }`);
+    assert.equal(codeOf(await add(productId + 1)), "UNAVAILABLE");
+    assert.deepEqual((await add(productId)).errors, []);
+    assert.deepEqual((await asAna(LINES)).data.cart.lines[0].quantity, 3);
     assert.deepEqual((await ask(shop.url, "{ hello }")).errors, []);
     await shop.startAgain("catalog");
     await until(async () => (await publicly()).errors.length === 0);
