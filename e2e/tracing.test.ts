@@ -60,10 +60,17 @@ function path(span: CollectedSpan): string[] {
   return parent ? [...path(parent), own] : [own];
 }
 
-const waitFor = (traceId: string, service: string, name: string) =>
-  until(() => spansOf(traceId).find((span) => span.service === service && span.name === name), {
-    what: `${name} of ${service} in ${traceId}`,
-  });
+async function waitFor(traceId: string, service: string, name: string): Promise<CollectedSpan> {
+  const found = () =>
+    spansOf(traceId).find((span) => span.service === service && span.name === name);
+  try {
+    return await until(found);
+  } catch (error) {
+    const came = spansOf(traceId).map((span) => `${span.service} ${span.name}`);
+    const what = `${name} of ${service} in ${traceId}`;
+    throw new Error(`${what} did not come, only ${came.join(", ")}`, { cause: error });
+  }
+}
 
 test("a query is one trace from the gateway over gRPC to the name of its SQL", async () => {
   const client = await customer(shop);
