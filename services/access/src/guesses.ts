@@ -15,8 +15,8 @@ import type { Passwords } from "./passwords.js";
 import { Turns } from "./turns.js";
 
 /**
- * Passwords that are checked in one round. Hashing empties the caches of whatever else runs: statements and
- * answers of many at a time cost a fraction of what they do one by one, in between.
+ * Passwords that are checked in one round. Hashing empties the caches of whatever else runs:
+ * statements and answers of many at a time cost a fraction of what they do one by one, in between.
  */
 const ROUND_MAX = 16;
 
@@ -59,6 +59,7 @@ export class Guesses {
     this.#check = coalesce({
       ...metrics.batches("access.check"),
       maxItems: ROUND_MAX,
+      maxWaiting: passwords.places,
       // While one round asks the database, others hash.
       maxInFlight: () => Math.max(2, passwords.atOnce),
       send: (guesses: Guess[]) => this.#checkEach(guesses),

@@ -54,14 +54,19 @@ export class Passwords {
     return this.#limits.atOnce;
   }
 
+  /** Callers that may be in here at once. */
+  get places(): number {
+    return this.#limits.atOnce + this.#limits.waitingMax;
+  }
+
   /**
    * Throws when one more would find no place to wait, before anything is done for it: a flood that
    * is refused costs little. Throws like `admit`.
    */
   refuseWhenFull(isKnown: boolean): void {
     const { atOnce, waitingMax } = this.#limits;
-    const places = isKnown ? waitingMax : Math.ceil(waitingMax * STRANGERS_SHARE);
-    if (this.#inside >= atOnce + places) throw tooManyChecks();
+    const places = isKnown ? this.places : atOnce + Math.ceil(waitingMax * STRANGERS_SHARE);
+    if (this.#inside >= places) throw tooManyChecks();
   }
 
   /**
