@@ -38,6 +38,12 @@ export interface Guess {
   password: string;
 }
 
+/** A guess, and what it is counted under. */
+interface Counted {
+  guess: Guess;
+  slots: Slot[];
+}
+
 /** Checks passwords, and counts the wrong ones. */
 export class Guesses {
   readonly #store: GuessStore;
@@ -45,7 +51,7 @@ export class Guesses {
   readonly #limits: GuessLimits;
   readonly #refused: Counter;
   readonly #turns = new Turns();
-  readonly #check: (guess: Guess) => Promise<boolean>;
+  readonly #check: (counted: Counted) => Promise<boolean>;
 
   constructor({ store, passwords, limits, metrics }: GuessesOptions) {
     this.#store = store;
@@ -62,7 +68,7 @@ export class Guesses {
       maxWaiting: passwords.places,
       // While one round asks the database, others hash.
       maxInFlight: () => Math.max(2, passwords.atOnce),
-      send: (guesses: Guess[]) => this.#checkEach(guesses),
+      send: (counted: Counted[]) => this.#checkEach(counted),
     });
   }
 
@@ -73,33 +79,30 @@ export class Guesses {
   async isRight(guess: Guess): Promise<boolean> {
     const { account, isKnown } = guess;
     this.#passwords.refuseWhenFull(isKnown);
+    const slots = slotsOf(guess, isKnown, this.#limits);
     // A flood of guesses that are refused anyway does not even wait.
-    const wait = await this.#store.findWait(this.#slotsOf(guess));
+    const wait = await this.#store.findWait(slots);
     if (wait > 0) throw this.#refusal(wait);
     // One of an account after the other: right passwords that come together hold no slots of each
     // other's.
     return this.#passwords.admit(isKnown, () =>
-      this.#turns.inTurn(account, () => this.#check(guess)),
+      this.#turns.inTurn(account, () => this.#check({ guess, slots })),
     );
   }
 
   /** A round: all that is asked of the database is asked at once, before and after the checks. */
-  async #checkEach(guesses: Guess[]): Promise<(boolean | Failure)[]> {
-    const taken = await Promise.all(guesses.map((guess) => this.#store.take(this.#slotsOf(guess))));
+  async #checkEach(counted: Counted[]): Promise<(boolean | Failure)[]> {
+    const taken = await Promise.all(counted.map(({ slots }) => this.#store.take(slots)));
     const verdicts = await Promise.all(
-      guesses.map(async ({ passwordHash, password }, index) => {
-        const slots = taken[index] as Taken | number;
-        if (typeof slots === "number") return this.#refusal(slots);
+      counted.map(async ({ guess: { passwordHash, password } }, index) => {
+        const held = taken[index] as Taken | number;
+        if (typeof held === "number") return this.#refusal(held);
         return this.#passwords.check(passwordHash, password).catch(internal);
       }),
     );
     const free = taken.filter((_, index) => verdicts[index] === true);
-    await Promise.all(free.map((slots) => this.#store.giveBack(slots as Taken)));
+    await Promise.all(free.map((held) => this.#store.giveBack(held as Taken)));
     return verdicts;
-  }
-
-  #slotsOf(guess: Guess): Slot[] {
-    return slotsOf(guess, guess.isKnown, this.#limits);
   }
 
   #refusal(waitSeconds: number): Failure {
